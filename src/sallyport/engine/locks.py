@@ -1,0 +1,42 @@
+"""One writer at a time, across processes; the kernel lets go when a process dies."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sallyport.engine.atomic import storage_error
+from sallyport.errors import LockedError
+
+
+@contextmanager
+def exclusive(path: Path, *, timeout_s: float = 10.0) -> Iterator[None]:
+    """Hold the lock file ``path``.
+
+    Raises:
+        LockedError: another process held it for ``timeout_s`` seconds.
+    """
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise storage_error(error, path) from error
+    try:
+        until = time.monotonic() + timeout_s
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() >= until:
+                    raise LockedError(
+                        f"another process holds {path}",
+                        "wait until it has ended, then run the same command again",
+                    ) from error
+                time.sleep(0.05)
+        yield
+    finally:
+        os.close(handle)

@@ -1,0 +1,7 @@
+"""Takes bytes and facts -> gives them back, whole: blobs by digest, tags, the journal."""
+
+from sallyport.store.directory import DirectoryStore
+from sallyport.store.interface import BlobStore, BlobWriter
+from sallyport.store.model import Event, Held, Tag
+
+__all__ = ["BlobStore", "BlobWriter", "DirectoryStore", "Event", "Held", "Tag"]

@@ -1,0 +1,58 @@
+"""Where bytes rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Protocol
+
+from sallyport.oci import BlobReader, Digest
+
+
+class BlobWriter(Protocol):
+    """Bytes on their way in, whose digest is not known yet."""
+
+    @property
+    def size(self) -> int:
+        """Bytes written so far."""
+        ...
+
+    def write(self, data: bytes) -> None:
+        """Add bytes."""
+        ...
+
+    def commit(self) -> Digest:
+        """Keep them, durable, and say their digest."""
+        ...
+
+
+class BlobStore(BlobReader, Protocol):
+    """Keeps bytes by digest. The promise: the bytes whole and proven, or nothing at all."""
+
+    def put(self, digest: Digest, size: int, chunks: Iterable[bytes]) -> None:
+        """Keep verified bytes; a digest that is there already is not read.
+
+        Raises DigestMismatchError, TruncatedError, OversizeError, DiskFullError; then nothing is kept.
+        """
+        ...
+
+    def resume(self, digest: Digest, size: int, fetch: Callable[[int], Iterable[bytes]]) -> None:
+        """Like ``put``, but calls ``fetch(offset)`` with the bytes that a broken earlier try left."""
+        ...
+
+    def create(self) -> AbstractContextManager[BlobWriter]:
+        """Used as ``with store.create() as writer``; without ``commit`` nothing is kept."""
+        ...
+
+    def delete(self, digest: Digest) -> int:
+        """Forget the bytes; returns how many, 0 where there were none."""
+        ...
+
+    def digests(self) -> Iterator[Digest]:
+        """Everything that is there, in no order."""
+        ...
+
+    def path(self, digest: Digest) -> Path | None:
+        """A local file with the bytes, where there is one, so that a server can send it without copying."""
+        ...
