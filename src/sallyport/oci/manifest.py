@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from sallyport.errors import MalformedError, OversizeError, UnknownMediaTypeError
 from sallyport.oci import media_types
-from sallyport.oci.descriptor import NO_ANNOTATIONS, Descriptor, Platform, parse_annotations
+from sallyport.oci.descriptor import NO_ANNOTATIONS, Descriptor, parse_annotations
 from sallyport.oci.digest import Digest
 from sallyport.oci.strict_json import JSON, MANIFEST_LIMIT, parse_json, render_json
 
@@ -84,7 +84,7 @@ def parse_manifest(raw: bytes, media_type: str = "", *, what: str = "the manifes
     value = parse_json(raw, what=what, limit=MANIFEST_LIMIT)
     if not isinstance(value, dict):
         raise MalformedError(f"{what} is not an object", _MEND)
-    kind = _kind(value, media_type.split(";")[0].strip().lower(), what)
+    kind = _kind(value, media_type.split(";", maxsplit=1)[0].strip().lower(), what)
     if value.get("schemaVersion") != 2:  # noqa: PLR2004 - the specification's constant
         raise UnknownMediaTypeError(
             f"{what} has schemaVersion {str(value.get('schemaVersion'))[:12]}",
@@ -186,6 +186,3 @@ def _optional(
         value["artifactType"] = artifact_type
     if annotations:
         value["annotations"] = dict(annotations)
-
-
-__all__ = ["EMPTY_CONFIG", "MAX_CHILDREN", "Index", "Manifest", "Platform", "build_index", "build_manifest", "parse_manifest"]

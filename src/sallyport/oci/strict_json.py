@@ -37,7 +37,9 @@ def parse_json(raw: bytes, *, what: str, limit: int = MANIFEST_LIMIT, depth: int
         MalformedError: not UTF-8, not JSON, NaN or Infinity.
     """
     if len(raw) > limit:
-        raise OversizeError(f"{what} has {len(raw)} bytes; the limit is {limit}", "refuse it: no honest document is so large")
+        raise OversizeError(
+            f"{what} has {len(raw)} bytes; the limit is {limit}", "refuse it: no honest document is so large"
+        )
     try:
         text = raw.decode("utf-8")
         value: JSON = json.loads(text, object_pairs_hook=_pairs, parse_constant=_constant)

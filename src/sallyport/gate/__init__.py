@@ -1,0 +1,5 @@
+"""Takes scans and a policy -> gives a verdict."""
+
+from sallyport.gate.model import Passed, Policy, Refused, Undecided, Verdict, Waiver
+
+__all__ = ["Passed", "Policy", "Refused", "Undecided", "Verdict", "Waiver"]
