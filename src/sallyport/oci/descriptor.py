@@ -44,7 +44,7 @@ class Descriptor:
     digest: Digest
     platform: Platform | None = None
     artifact_type: str = ""
-    annotations: Mapping[str, str] = field(default=NO_ANNOTATIONS, hash=False)
+    annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def to_json(self) -> dict[str, JSON]:
         """The form that stands in a manifest."""

@@ -42,7 +42,7 @@ class Entry:
     mtime: int = 0  # seconds since the epoch
     link: str = ""
     device: tuple[int, int] = (0, 0)  # major, minor
-    xattrs: Mapping[str, bytes] = field(default=NO_XATTRS, hash=False)
+    xattrs: Mapping[str, bytes] = field(default_factory=dict, hash=False)
 
     @property
     def name(self) -> str:
