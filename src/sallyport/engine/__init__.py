@@ -2,6 +2,7 @@
 
 from sallyport.engine.atomic import TEMPORARY_PREFIX, atomic_write, fsync_folder, sweep, write_file
 from sallyport.engine.clock import Clock, FixedClock, SystemClock, parse_time, render_time
+from sallyport.engine.http import Http, Response
 from sallyport.engine.locks import exclusive
 from sallyport.engine.programs import Ran, run_program
 from sallyport.engine.progress import Progress, Silent, Task
@@ -12,9 +13,11 @@ __all__ = [
     "Clock",
     "Executor",
     "FixedClock",
+    "Http",
     "Inline",
     "Progress",
     "Ran",
+    "Response",
     "Silent",
     "SystemClock",
     "Task",
