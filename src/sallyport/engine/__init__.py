@@ -3,7 +3,7 @@
 from sallyport.engine.atomic import TEMPORARY_PREFIX, atomic_write, fsync_folder, sweep, write_file
 from sallyport.engine.clock import Clock, FixedClock, SystemClock, parse_time, render_time
 from sallyport.engine.http import Http, Response
-from sallyport.engine.locks import exclusive
+from sallyport.engine.locks import exclusive, shared
 from sallyport.engine.programs import Ran, run_program
 from sallyport.engine.progress import Progress, Silent, Task
 from sallyport.engine.workers import Executor, Inline, Threads
@@ -28,6 +28,7 @@ __all__ = [
     "parse_time",
     "render_time",
     "run_program",
+    "shared",
     "sweep",
     "write_file",
 ]

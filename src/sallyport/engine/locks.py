@@ -15,11 +15,28 @@ from sallyport.errors import LockedError
 
 @contextmanager
 def exclusive(path: Path, *, timeout_s: float = 10.0) -> Iterator[None]:
-    """Hold the lock file ``path``.
+    """Hold the lock file ``path`` alone.
 
     Raises:
-        LockedError: another process held it for ``timeout_s`` seconds.
+        LockedError: another holder kept it for ``timeout_s`` seconds.
     """
+    with _held(path, fcntl.LOCK_EX, timeout_s):
+        yield
+
+
+@contextmanager
+def shared(path: Path, *, timeout_s: float = 10.0) -> Iterator[None]:
+    """Hold the lock file ``path`` together with other shared holders; never beside an exclusive one.
+
+    Raises:
+        LockedError: an exclusive holder kept it for ``timeout_s`` seconds.
+    """
+    with _held(path, fcntl.LOCK_SH, timeout_s):
+        yield
+
+
+@contextmanager
+def _held(path: Path, kind: int, timeout_s: float) -> Iterator[None]:
     try:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
@@ -28,7 +45,7 @@ def exclusive(path: Path, *, timeout_s: float = 10.0) -> Iterator[None]:
         until = time.monotonic() + timeout_s
         while True:
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(handle, kind | fcntl.LOCK_NB)
                 break
             except BlockingIOError as error:
                 if time.monotonic() >= until:
