@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sallyport.config import NAME, Config, load_config
 from sallyport.engine import Clock, Executor, Progress, Silent, SystemClock, Threads
 from sallyport.errors import ConfigError, UsageError
 from sallyport.sign import KeyFolder
-from sallyport.store import Store, open_store
+from sallyport.store import DirectoryStore, Store, open_store
+
+if TYPE_CHECKING:
+    from sallyport.advisories import AdvisorySource
+    from sallyport.archives import Archive
+    from sallyport.registry import RegistryClient
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +44,57 @@ class Site:
                 f"run it with the {side}'s configuration: --config FILE",
             )
 
+    @contextmanager
+    def clients(self) -> Iterator[Callable[[str], RegistryClient]]:
+        """A client for each registry by name, as ``outside.registries`` says to reach it."""
+        from sallyport.engine import Http
+        from sallyport.registry import RegistryClient, load_credentials
+
+        sections = {section.name: section for section in self.config.outside.registries}
+        known: dict[str, RegistryClient] = {}
+        with ExitStack() as stack:
+
+            def client_for(registry: str) -> RegistryClient:
+                if registry not in known:
+                    section = sections.get(registry)
+                    ca = self.path(section.ca) if section is not None and section.ca else None
+                    http = stack.enter_context(Http(ca=ca))
+                    known[registry] = RegistryClient(
+                        http,
+                        (section.address if section is not None else "") or registry,
+                        plain_http=None if section is None else section.plain_http,
+                        credentials=load_credentials(registry),
+                    )
+                return known[registry]
+
+            yield client_for
+
+    @contextmanager
+    def archive(self) -> Iterator[Archive]:
+        """The signed package archive: the release suite and its security suite."""
+        from sallyport.archives import open_archive
+
+        section = self.config.outside.archive
+        with open_archive(
+            mirror=section.mirror,
+            security=section.security,
+            suite=section.suite,
+            components=section.components,
+            keyring=self.path(section.keyring) if section.keyring else None,
+            cache=DirectoryStore(self.path("cache"), durable=False),
+            now=self.clock.now(),
+        ) as archive:
+            yield archive
+
+    def sources(self, archive: Archive) -> tuple[AdvisorySource, ...]:
+        """The advisory sources that the configuration names."""
+        from sallyport.advisories import make_source
+
+        return tuple(
+            make_source(section.kind, location=section.location, root=self.root, archive=archive)
+            for section in self.config.advisories
+        )
+
 
 @contextmanager
 def open_site(
@@ -58,13 +115,7 @@ def open_site(
     store = open_store(root / config.store, clock=clock)
     try:
         yield Site(
-            config,
-            root,
-            store,
-            KeyFolder(root / config.keys),
-            clock,
-            progress or Silent(),
-            executor or Threads(4),
+            config, root, store, KeyFolder(root / config.keys), clock, progress or Silent(), executor or Threads(4)
         )
     finally:
         store.state.close()

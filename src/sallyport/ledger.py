@@ -1,0 +1,131 @@
+"""What the steps of the pipeline leave for each other: typed facts in the store.
+
+=============== ======================= ===========================================================
+kind            key                     value
+=============== ======================= ===========================================================
+``upstream``    repository:tag          :class:`Upstream`: what was mirrored
+``bill``        image digest            :class:`Bill`
+``scan``        image digest            :class:`Scan`
+``scan.before`` patched image digest    the :class:`Scan` of the image that it replaced
+``candidate``   repository:tag          :class:`Candidate`: the patched index, or the upstream one
+``verdict``     image or index digest   the gate's verdict
+``release``     repository:tag          :class:`Released`
+``feed``        ``current``             :class:`FeedFile`: the advisories that were last used
+``receipt``     destination/position    :class:`Receipt`
+=============== ======================= ===========================================================
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from sallyport.bundle import FeedFile, Released
+from sallyport.catalog import Bill
+from sallyport.gate import Verdict
+from sallyport.match import Scan
+from sallyport.oci import Descriptor, Digest, decode, encode
+from sallyport.patch import Patched
+from sallyport.store import State
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """A mirrored tag."""
+
+    repository: str
+    tag: str
+    reference: str  # upstream's name with digest
+    descriptor: Descriptor
+
+    @property
+    def name(self) -> str:
+        return f"{self.repository}:{self.tag}"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """What would be released under a tag: patched, or as it came."""
+
+    upstream: Upstream
+    descriptor: Descriptor
+    patched: tuple[Patched, ...]
+
+    @property
+    def changed(self) -> bool:
+        return self.descriptor.digest != self.upstream.descriptor.digest
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """Facts with their types; ``put_…`` says whether anything changed."""
+
+    state: State
+
+    def upstreams(self) -> tuple[Upstream, ...]:
+        return self._all("upstream", Upstream)
+
+    def put_upstream(self, upstream: Upstream) -> bool:
+        return self._put("upstream", upstream.name, upstream)
+
+    def bill(self, image: Digest) -> Bill | None:
+        return self._one("bill", str(image), Bill)
+
+    def put_bill(self, bill: Bill) -> bool:
+        return self._put("bill", str(bill.image), bill)
+
+    def scan(self, image: Digest) -> Scan | None:
+        return self._one("scan", str(image), Scan)
+
+    def put_scan(self, scan: Scan) -> bool:
+        """Keep the scan; a repetition that found the same is kept with its newer time, and is no change."""
+        known = self.scan(scan.image)
+        self._put("scan", str(scan.image), scan)
+        return known is None or replace(known, scanned_at=scan.scanned_at) != scan
+
+    def scan_before(self, image: Digest) -> Scan | None:
+        return self._one("scan.before", str(image), Scan)
+
+    def put_scan_before(self, image: Digest, scan: Scan) -> bool:
+        return self._put("scan.before", str(image), scan)
+
+    def candidates(self) -> tuple[Candidate, ...]:
+        return self._all("candidate", Candidate)
+
+    def put_candidate(self, candidate: Candidate) -> bool:
+        return self._put("candidate", candidate.upstream.name, candidate)
+
+    def verdict(self, digest: Digest) -> Verdict | None:
+        verdict: Verdict | None = self._one("verdict", str(digest), Verdict)
+        return verdict
+
+    def put_verdict(self, digest: Digest, verdict: Verdict) -> bool:
+        return self._put("verdict", str(digest), verdict)
+
+    def releases(self) -> tuple[Released, ...]:
+        return self._all("release", Released)
+
+    def put_release(self, released: Released) -> bool:
+        return self._put("release", f"{released.repository}:{released.tag}", released)
+
+    def feed(self) -> FeedFile | None:
+        return self._one("feed", "current", FeedFile)
+
+    def put_feed(self, feed: FeedFile) -> bool:
+        return self._put("feed", "current", feed)
+
+    def _put(self, kind: str, key: str, value: object) -> bool:
+        body = encode(value)
+        if self.state.fact(kind, key) == body:
+            return False
+        self.state.put_fact(kind, key, body)
+        return True
+
+    def _one(self, kind: str, key: str, shape: Any) -> Any:
+        body = self.state.fact(kind, key)
+        return None if body is None else decode(body, shape, what=f"the {kind} of {key}")
+
+    def _all(self, kind: str, shape: type[T]) -> tuple[T, ...]:
+        return tuple(decode(body, shape, what=f"the {kind} of {key}") for key, body in self.state.facts(kind))
