@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 from sallyport.errors import MalformedError
 from sallyport.oci.digest import Digest
 from sallyport.oci.strict_json import JSON
 
-NO_ANNOTATIONS: Mapping[str, str] = MappingProxyType({})
+NO_ANNOTATIONS: Mapping[str, str] = {}  # no mapping proxy: it can be neither pickled nor encoded
 _MEND = "the manifest is broken: fetch it again, or report it to whoever published it"
 _SIZE_LIMIT = 1 << 50
 

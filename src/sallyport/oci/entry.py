@@ -5,9 +5,8 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
-NO_XATTRS: Mapping[str, bytes] = MappingProxyType({})
+NO_XATTRS: Mapping[str, bytes] = {}  # no mapping proxy: it can be neither pickled nor encoded
 WHITEOUT = ".wh."
 OPAQUE = ".wh..wh..opq"
 
