@@ -44,8 +44,14 @@ class Manifest:
 
     @property
     def is_image(self) -> bool:
-        """Whether this is a container image (its config says so) rather than another artifact."""
-        return self.config.media_type in media_types.CONFIGS
+        """Whether this is a container image rather than another artifact.
+
+        Signatures and attestations borrow the config's type; what they hold tells them apart. One layer of a
+        file system is enough to count as an image, so that none escapes a scan by the company it keeps.
+        """
+        return self.config.media_type in media_types.CONFIGS and (
+            not self.layers or any(layer.media_type.startswith(media_types.LAYER_PREFIXES) for layer in self.layers)
+        )
 
     @property
     def blobs(self) -> tuple[Descriptor, ...]:
