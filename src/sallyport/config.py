@@ -23,7 +23,9 @@ FILE_LIMIT = 1024 * 1024  # bytes
 NODE_LIMIT = 100_000  # values in the file, aliases counted each time: a bound against alias bombs
 
 Duration = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,5}[hdw]$", description="hours, days or weeks: 36h, 7d, 2w")]
-ByteSize = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,6}[KMGT]?$", description="bytes; K, M, G, T are powers of 1024")]
+ByteSize = Annotated[
+    str, msgspec.Meta(pattern=r"^[0-9]{1,6}[KMGT]?$", description="bytes; K, M, G, T are powers of 1024")
+]
 Address = Annotated[str, msgspec.Meta(pattern=r"^[^\s]+:[0-9]{1,5}$", description="host:port")]
 
 
@@ -166,11 +168,8 @@ def byte_size(text: str) -> int:
 
 def schema() -> dict[str, Any]:
     """The published JSON schema (draft 2020-12)."""
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "sallyport.yaml",
-        **msgspec.json.schema(Config),
-    }
+    made = msgspec.json.decode(msgspec.json.encode(msgspec.json.schema(Config)))
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "sallyport.yaml", **made}
 
 
 def load_config(path: Path) -> Config:
@@ -186,7 +185,9 @@ def load_config(path: Path) -> Config:
         with path.open("rb") as file:
             raw = file.read(FILE_LIMIT + 1)
     except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}", "name it with --config, or write one: sallyport init") from error
+        raise ConfigError(
+            f"cannot read {path}: {error.strerror}", "name it with --config, or write one: sallyport init"
+        ) from error
     if len(raw) > FILE_LIMIT:
         raise ConfigError(f"{path} is larger than {FILE_LIMIT} bytes", "split it: one file for each site")
     try:
@@ -247,6 +248,38 @@ def _explain(text: str, document: Any) -> tuple[str, int, str]:
             line = node.lc.key(unknown[1])[0] + 1
         except (AttributeError, KeyError, TypeError):
             pass
-    message = message.replace("Object missing required field", "missing setting").replace("`", "'")
+    message = message.replace("`", "'").replace("Object missing required field", "missing setting")
+    message = message.replace("Expected 'object', got 'null'", "expected settings, found nothing")
     where = ".".join(names).replace(".[", "[")
     return message, line, f"{where}: " if where else ""
+
+
+def example(side: Literal["outside", "inside"], **values: str) -> str:
+    """The commented configuration that ``init`` writes, with ``values`` in place of the example's own."""
+    from importlib.resources import files
+    from string import Template
+
+    defaults = {
+        "destination": "ship-7",
+        "medium": "medium",
+        "registry_name": "127.0.0.1:5000",
+        "listen": "127.0.0.1:5000",
+        "mirror": "    - from: registry.example/library/debian\n      tags: [12-slim]\n"
+        "      platforms: [linux/amd64, linux/arm64]\n      to: library/debian\n",
+        "registries": "    # - name: registry.example\n    #   address: 10.0.0.5:5000\n    #   plain-http: true\n    []\n",
+        "archive_mirror": "",
+        "archive_security": "",
+        "suite": "bookworm",
+        "approvers": "[keys/targets.key]",
+        "receipt_key": "keys/receipt.pub",
+        "gitops": "fleet.git",
+    }
+    text = (files("sallyport") / "templates" / f"{side}.yaml").read_text(encoding="utf-8")
+    return Template(text).substitute(defaults | values)
+
+
+if __name__ == "__main__":
+    import json
+    import sys
+
+    sys.stdout.write(json.dumps(schema(), indent=2, sort_keys=True) + "\n")

@@ -87,9 +87,7 @@ def mirror(site: Site) -> tuple[Mirrored, ...]:
         results = copy(client_for, _selectors(site), site.store, executor=site.executor, progress=site.progress)
     for result in results:
         reference = f"{result.reference.registry}/{result.reference.repository}:{result.reference.tag}"
-        upstream = Upstream(
-            result.repository, result.tag, f"{reference}@{result.descriptor.digest}", result.descriptor
-        )
+        upstream = Upstream(result.repository, result.tag, f"{reference}@{result.descriptor.digest}", result.descriptor)
         Ledger(site.store.state).put_upstream(upstream)
         if result.changed:
             site.store.state.append("mirrored", upstream.reference, {"as": upstream.name, "bytes": str(result.bytes)})
@@ -223,7 +221,11 @@ def _scan(site: Site, archive: Archive, names: Sequence[tuple[str, Descriptor]])
                 site.store.state.append(
                     "scanned",
                     f"{name}@{digest}",
-                    {"platform": str(found.platform), "packages": str(found.packages), "vulnerabilities": str(len(found.vulnerabilities))},
+                    {
+                        "platform": str(found.platform),
+                        "packages": str(found.packages),
+                        "vulnerabilities": str(len(found.vulnerabilities)),
+                    },
                 )
             scans.append(found)
         results.append(Scanned(name, descriptor, tuple(scans)))
@@ -259,7 +261,11 @@ def _patch_one(site: Site, archive: Archive, upstream: Upstream, image: Image) -
         return None
     known = next((c for c in Ledger(site.store.state).candidates() if c.upstream.name == upstream.name), None)
     for before in known.patched if known is not None else ():
-        if before.plan == plan_ and site.store.blobs.has(before.after.digest) and site.store.blobs.has(before.layer.digest):
+        if (
+            before.plan == plan_
+            and site.store.blobs.has(before.after.digest)
+            and site.store.blobs.has(before.layer.digest)
+        ):
             return before
     return apply(image, plan_, archive, site.store.blobs, progress=site.progress)
 

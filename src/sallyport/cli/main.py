@@ -53,7 +53,7 @@ def build_app() -> object:
 
     @app.callback()
     def root(
-        version: bool = typer.Option(False, "--version", help="Print the version and exit."),  # noqa: FBT001
+        version: bool = typer.Option(False, "--version", help="Print the version and exit."),
     ) -> None:
         """Show the version, or go on to the verb."""
         if version:

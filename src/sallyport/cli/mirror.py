@@ -5,7 +5,7 @@ from __future__ import annotations
 from sallyport.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption
 
 
-def command(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:  # noqa: FBT002
+def command(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
     """Copy the selected upstream images into the store; what is there already is not fetched again.
 
     Example: sallyport mirror --config outside/sallyport.yaml
@@ -24,7 +24,13 @@ def command(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) 
         as_json=as_json,
         headers=("image", "digest", ">fetched", ">requests", ""),
         rows=[
-            (f"{r.repository}:{r.tag}", r.descriptor.digest.short, size(r.bytes), str(r.requests), "new" if r.changed else "unchanged")
+            (
+                f"{r.repository}:{r.tag}",
+                r.descriptor.digest.short,
+                size(r.bytes),
+                str(r.requests),
+                "new" if r.changed else "unchanged",
+            )
             for r in results
         ],
         note="" if results else "nothing is selected: add outside.mirror to the configuration",

@@ -11,7 +11,9 @@ from sallyport.errors import SallyportError
 
 def clean(text: str) -> str:
     """``text`` without control characters: what an upstream wrote must not steer the terminal."""
-    return "".join(character if character.isprintable() or character == "\n" else "\N{REPLACEMENT CHARACTER}" for character in text)
+    return "".join(
+        character if character.isprintable() or character == "\n" else "\N{REPLACEMENT CHARACTER}" for character in text
+    )
 
 
 def report_error(error: SallyportError, *, as_json: bool) -> None:
@@ -40,7 +42,9 @@ def report_defect(error: Exception, *, as_json: bool) -> None:
     )
 
 
-def show(value: object, *, as_json: bool, headers: Sequence[str] = (), rows: Sequence[Sequence[str]] = (), note: str = "") -> None:
+def show(
+    value: object, *, as_json: bool, headers: Sequence[str] = (), rows: Sequence[Sequence[str]] = (), note: str = ""
+) -> None:
     """Print ``value`` as JSON, or as a table of ``rows`` and a closing ``note``."""
     if as_json:
         from sallyport.oci import encode

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sallyport.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption
 
 
-def command(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:  # noqa: FBT002
+def command(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
     """Show what mirror and patch would do, and how many bytes they would move; nothing is changed.
 
     Example: sallyport plan

@@ -54,7 +54,12 @@ def watching(*, quiet: bool = False) -> Iterator[Progress]:
     from rich.progress import BarColumn, DownloadColumn, SpinnerColumn, TextColumn
     from rich.progress import Progress as Bars
 
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), DownloadColumn(binary_units=True))
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        DownloadColumn(binary_units=True),
+    )
     with Bars(*columns, console=Console(stderr=True), transient=True, refresh_per_second=5) as bars:
         yield Terminal(bars)
 

@@ -1,0 +1,28 @@
+"""The verb ``serve``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from sallyport.cli.options import DEFAULT_CONFIG, ConfigOption
+
+
+def command(
+    config: ConfigOption = DEFAULT_CONFIG,
+    listen: Annotated[str, typer.Option("--listen", help="host:port instead of the configured one.")] = "",
+    writable: Annotated[bool, typer.Option("--writable", help="Accept pushes; read-only without it.")] = False,
+) -> None:
+    """Serve the store as an OCI registry, with a status page at /, until interrupted.
+
+    Example: sallyport serve --listen 127.0.0.1:5000
+
+    Exit codes: 0 ended, 2 usage, 6 the port is taken.
+    """
+    from sallyport import pipeline
+    from sallyport.site import open_site
+
+    with open_site(config) as site, pipeline.serve(site, listen=listen, writable=writable) as url:
+        typer.echo(f"serving {site.config.destination} ({site.config.side}) on {url}; end with Ctrl-C", err=True)
+        pipeline.wait_for_interrupt()
