@@ -72,8 +72,8 @@ class Database:
         with _translated(self.path), self._engine.connect() as connection:
             return [tuple(row) for row in connection.execute(_text(sql), values)]
 
-    def paged(self, sql: str, after: str | int, **values: Any) -> Iterator[Row]:
-        """Rows of a query over ``:after`` and ``:page`` whose first column is its order.
+    def paged(self, sql: str, after: str | int | None, **values: Any) -> Iterator[Row]:
+        """Rows of a query over ``:after`` (NULL at first) and ``:page`` whose first column is its order.
 
         Pages, because a query that stays open while its reader works would hold back the
         write-ahead log from being folded into the file.

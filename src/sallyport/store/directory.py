@@ -61,7 +61,7 @@ class DirectoryStore:
         return _read(file, offset)
 
     def put(self, digest: Digest, size: int, chunks: Iterable[bytes]) -> None:
-        if self.has(digest):
+        if self._known(digest):
             return
         target = self._file(digest)
         temporary = self._partial / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
@@ -77,7 +77,7 @@ class DirectoryStore:
                 temporary.unlink(missing_ok=True)
 
     def resume(self, digest: Digest, size: int, fetch: Callable[[int], Iterable[bytes]]) -> None:
-        if self.has(digest):
+        if self._known(digest):
             return
         target = self._file(digest)
         partial = self._partial / f"{digest.algorithm}-{digest.hex}"
@@ -88,18 +88,7 @@ class DirectoryStore:
                 if self.has(digest):
                     partial.unlink(missing_ok=True)
                     return
-                there = file.seek(0, os.SEEK_END)
-                if there > size:
-                    file.truncate(0)
-                    there = 0
-                try:
-                    # What an earlier try left is hashed again: a torn write must not survive.
-                    for _ in verified(_continued(file, there, size, fetch), digest, size):
-                        pass
-                except DamagedError as error:
-                    if not isinstance(error, TruncatedError):
-                        file.truncate(0)
-                    raise
+                _complete(file, digest, size, fetch)
                 self._keep(file, partial, target)
         except OSError as error:
             raise storage_error(error, target) from error
@@ -132,22 +121,35 @@ class DirectoryStore:
         return size
 
     def digests(self) -> Iterator[Digest]:
-        for folder in sorted(self._blobs.iterdir()):
+        for folder in sorted(path for path in self._blobs.iterdir() if path.is_dir()):
             for path in folder.iterdir():
+                # A name that is no digest was not put here by us, and is nobody's to delete.
                 with contextlib.suppress(MalformedError):
                     yield Digest(folder.name, path.name)
 
-    def sweep(self, *, older_than_s: float = 7 * 86400.0) -> int:
-        """Remove what broken copies left longer ago than that; returns bytes."""
+    def sweep(self, *, older_than_s: float = 7 * 86400.0, dry_run: bool = False) -> int:
+        """Remove what broken copies left longer ago than that; returns bytes, also where nothing is removed."""
         freed = 0
         limit = time.time() - older_than_s
         for path in self._partial.iterdir():
             with contextlib.suppress(OSError):
                 status = path.stat()
                 if status.st_mtime <= limit:
-                    path.unlink()
+                    if not dry_run:
+                        path.unlink()
                     freed += status.st_size
         return freed
+
+    def _known(self, digest: Digest) -> bool:
+        """Whether it is there; if so it counts as new, so that garbage collection spares what is needed again."""
+        try:
+            os.utime(self._file(digest))
+        except FileNotFoundError:
+            return False
+        except OSError:
+            # Read-only, or another user's file: it is there all the same.
+            return self.has(digest)
+        return True
 
     def _keep(self, file: BinaryIO, temporary: Path, target: Path) -> None:
         os.fchmod(file.fileno(), 0o644)
@@ -195,6 +197,29 @@ def _read(file: BinaryIO, offset: int) -> Iterator[bytes]:
         file.seek(offset)
         while chunk := file.read(CHUNK):
             yield chunk
+
+
+def _complete(file: BinaryIO, digest: Digest, size: int, fetch: Callable[[int], Iterable[bytes]]) -> None:
+    """Bring ``file`` to the proven ``size`` bytes, going on from what an earlier try left."""
+    there = file.seek(0, os.SEEK_END)
+    if there > size:
+        file.truncate(0)
+        there = 0
+    while True:
+        try:
+            # What an earlier try left is hashed again: a torn write must not survive.
+            for _ in verified(_continued(file, there, size, fetch), digest, size):
+                pass
+        except TruncatedError:
+            raise
+        except DamagedError:
+            file.truncate(0)
+            if not there:
+                raise
+            # The fault may lie in the part that lay here; only a copy from its start can tell.
+            there = 0
+        else:
+            return
 
 
 def _continued(file: BinaryIO, there: int, size: int, fetch: Callable[[int], Iterable[bytes]]) -> Iterator[bytes]:

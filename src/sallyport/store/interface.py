@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from sallyport.oci import BlobReader, Digest
 
@@ -55,4 +55,13 @@ class BlobStore(BlobReader, Protocol):
 
     def path(self, digest: Digest) -> Path | None:
         """A local file with the bytes, where there is one, so that a server can send it without copying."""
+        ...
+
+
+@runtime_checkable
+class Sweeping(Protocol):
+    """A blob store that can leave something behind when it is killed."""
+
+    def sweep(self, *, older_than_s: float, dry_run: bool = False) -> int:
+        """Remove what broken copies left longer ago than that; returns bytes, also where nothing is removed."""
         ...

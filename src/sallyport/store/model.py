@@ -40,3 +40,24 @@ class Event:
     detail: Mapping[str, str] = field(hash=False)
     previous: Digest
     digest: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something in the store that is not as it must be."""
+
+    subject: str  # a digest, repository:tag, repository@digest, "the journal", …
+    message: str
+    mend: str
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What garbage collection removed, or would remove."""
+
+    digests: tuple[Digest, ...]
+    bytes: int  # of those blobs
+    swept: int  # bytes of broken copies and temporaries
+    let_go: int  # manifests that no tag reached, where that was asked for
+    spared: int  # blobs that nothing needs yet, and that are too young to be called garbage
+    dry_run: bool

@@ -32,6 +32,10 @@ class State:
         """Let go of the file; call it when no other thread uses this."""
         self._database.close()
 
+    def damage(self) -> list[str]:
+        """What the database finds wrong with itself; empty means whole."""
+        return [text for (text,) in self._database.rows("PRAGMA integrity_check(20)") if text != "ok"]
+
     # --- tags ---------------------------------------------------------------------------------
 
     def set_tag(self, repository: str, name: str, descriptor: Descriptor, *, immutable: bool = False) -> bool:
@@ -217,8 +221,11 @@ class State:
 
     def facts(self, kind: str) -> Iterator[tuple[str, bytes]]:
         """Keys and values of one kind, by key."""
-        sql = "SELECT key, body FROM facts WHERE kind = :kind AND key > :after ORDER BY key LIMIT :page"
-        for key, body in self._database.paged(sql, "", kind=kind):
+        sql = (
+            "SELECT key, body FROM facts WHERE kind = :kind AND (:after IS NULL OR key > :after)"
+            " ORDER BY key LIMIT :page"
+        )
+        for key, body in self._database.paged(sql, None, kind=kind):
             yield key, bytes(body)
 
     def delete_fact(self, kind: str, key: str) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from sallyport.engine import Clock, SystemClock, exclusive
+from sallyport.engine import Clock, SystemClock, exclusive, shared
 from sallyport.errors import UsageError
 from sallyport.store.directory import DirectoryStore
 from sallyport.store.interface import BlobStore
@@ -32,6 +32,14 @@ class Store:
             LockedError: another process held it for ``timeout_s`` seconds.
         """
         return exclusive(self.root / LOCK, timeout_s=timeout_s)
+
+    def lease(self, *, timeout_s: float = 10.0) -> AbstractContextManager[None]:
+        """Write beside others, and keep garbage collection out meanwhile; not inside ``lock``.
+
+        Raises:
+            LockedError: somebody held ``lock`` for ``timeout_s`` seconds.
+        """
+        return shared(self.root / LOCK, timeout_s=timeout_s)
 
     def close(self) -> None:
         """Let go of the state's file."""

@@ -1,0 +1,107 @@
+"""Removes what nothing needs: mark from the roots, then sweep; the writers' lock is held throughout."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+from sallyport.engine import sweep
+from sallyport.errors import DamagedError, MissingBlobError, StorageError
+from sallyport.oci import Descriptor, Digest
+from sallyport.store.interface import Sweeping
+from sallyport.store.manifests import guess, reach
+from sallyport.store.model import Collected, Held
+from sallyport.store.store import Store
+
+GRACE_S = 3600.0
+"""A blob this young may belong to an image whose manifest is still on its way through the registry."""
+LEFTOVERS_S = 7 * 86400.0
+"""A broken copy this old is not gone on with any more."""
+
+
+def collect_garbage(
+    store: Store,
+    *,
+    roots: Iterable[Digest] = (),
+    dry_run: bool = False,
+    untagged: bool = False,
+    grace_s: float = GRACE_S,
+    leftovers_s: float = LEFTOVERS_S,
+    timeout_s: float = 10.0,
+) -> Collected:
+    """Remove every blob that neither a tag, nor a held manifest, nor ``roots`` reach.
+
+    With ``untagged``, manifests that no tag of their repository reaches are let go first, and with
+    them the signatures and attestations about them. Blobs younger than ``grace_s`` seconds stay.
+
+    Raises:
+        LockedError: a writer is at work.
+        StorageError: a held manifest is missing or damaged, so that what it needs cannot be known.
+    """
+    # Held throughout: between marking and sweeping a writer could come to need what was not marked.
+    with store.lock(timeout_s=timeout_s):
+        try:
+            kept, gone = _sort(store, untagged=untagged)
+            marked = _mark(store, kept, [guess(store.blobs, digest) for digest in roots])
+        except DamagedError as error:
+            raise _unknowable(error) from error
+        before = time.time() - grace_s
+        unused = sorted(digest for digest in store.blobs.digests() if digest not in marked)
+        doomed = [digest for digest in unused if not _younger(store, digest, before)]
+        if dry_run:
+            removed = sum(store.blobs.size(digest) for digest in doomed)
+        else:
+            # The fact before the bytes: a stop in between leaves garbage, never a manifest without its layers.
+            for held in gone:
+                store.state.unhold(held.repository, held.descriptor.digest)
+            removed = sum(store.blobs.delete(digest) for digest in doomed)
+        swept = store.blobs.sweep(older_than_s=leftovers_s, dry_run=dry_run) if isinstance(store.blobs, Sweeping) else 0
+        if not dry_run:
+            swept += sweep(store.root)
+        return Collected(tuple(doomed), removed, swept, len(gone), len(unused) - len(doomed), dry_run)
+
+
+def _mark(store: Store, kept: Iterable[Held], roots: Iterable[Descriptor]) -> frozenset[Digest]:
+    start = [held.descriptor for held in kept]
+    for repository in store.state.repositories():
+        start += [tag.descriptor for tag in store.state.tags(repository)]
+    marked = set(reach(store.blobs, [*start, *roots]))
+    for digest in [root.digest for root in roots]:
+        # What is about a root stays with it, in whatever repository it is held.
+        for place in store.state.held_everywhere(digest):
+            about = store.state.referrers(place.repository, digest)
+            marked |= reach(store.blobs, [held.descriptor for held in about])
+    return frozenset(marked)
+
+
+def _sort(store: Store, *, untagged: bool) -> tuple[list[Held], list[Held]]:
+    """Held manifests that stay, and those that go."""
+    every = store.state.manifests()
+    missing = [held for held in every if not store.blobs.has(held.descriptor.digest)]
+    if missing:
+        raise MissingBlobError(f"{missing[0].repository}@{missing[0].descriptor.digest} is held, but not there", "")
+    if not untagged:
+        return every, []
+    kept: list[Held] = []
+    gone: list[Held] = []
+    for repository in sorted({held.repository for held in every}):
+        ours = [held for held in every if held.repository == repository]
+        live = set(reach(store.blobs, [tag.descriptor for tag in store.state.tags(repository)]))
+        # A referrer lives as long as its subject; a referrer of a referrer needs another round.
+        while more := [h for h in ours if h.subject in live and h.descriptor.digest not in live]:
+            live |= reach(store.blobs, [held.descriptor for held in more])
+        kept += [held for held in ours if held.descriptor.digest in live]
+        gone += [held for held in ours if held.descriptor.digest not in live]
+    return kept, gone
+
+
+def _younger(store: Store, digest: Digest, before: float) -> bool:
+    path = store.blobs.path(digest)
+    return path is not None and path.stat().st_mtime > before
+
+
+def _unknowable(error: DamagedError) -> StorageError:
+    return StorageError(
+        f"nothing was removed, because the store is damaged: {error.message}",
+        "run 'sallyport verify', mirror or receive what it names again, then collect garbage",
+    )
