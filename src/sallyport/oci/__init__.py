@@ -10,8 +10,11 @@ from sallyport.oci.entry import NO_XATTRS, OPAQUE, WHITEOUT, Entry, Kind
 from sallyport.oci.image import Image, is_manifest, load_image, load_images, load_manifest, reachable, read_blob, walk
 from sallyport.oci.interface import BlobReader
 from sallyport.oci.layer import LayerWriter, read_layer
+from sallyport.oci.layout import REF_NAME, LayoutReader, write_layout
+from sallyport.oci.listing import Listing, list_layer
 from sallyport.oci.manifest import EMPTY_CONFIG, Index, Manifest, build_index, build_manifest, parse_manifest
 from sallyport.oci.reference import Reference, is_repository, is_tag
+from sallyport.oci.rootfs import Node, Rootfs
 from sallyport.oci.strict_json import JSON, MANIFEST_LIMIT, parse_json, render_json
 from sallyport.oci.tar import NO_LIMITS, TarLimits, read_tar
 from sallyport.oci.tar_writer import TarWriter
@@ -25,6 +28,7 @@ __all__ = [
     "NO_LIMITS",
     "NO_XATTRS",
     "OPAQUE",
+    "REF_NAME",
     "WHITEOUT",
     "BlobReader",
     "Compression",
@@ -38,9 +42,13 @@ __all__ = [
     "Index",
     "Kind",
     "LayerWriter",
+    "LayoutReader",
+    "Listing",
     "Manifest",
+    "Node",
     "Platform",
     "Reference",
+    "Rootfs",
     "TarLimits",
     "TarWriter",
     "build_index",
@@ -52,6 +60,7 @@ __all__ = [
     "is_manifest",
     "is_repository",
     "is_tag",
+    "list_layer",
     "load_image",
     "load_images",
     "load_manifest",
@@ -67,4 +76,5 @@ __all__ = [
     "to_builtins",
     "verified",
     "walk",
+    "write_layout",
 ]

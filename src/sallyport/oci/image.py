@@ -22,6 +22,8 @@ MAX_DEPTH = 4
 """Indexes within indexes; real ones nest once."""
 MAX_MANIFESTS = 5000
 """Manifests below one descriptor; a bound against hostile input."""
+MANIFESTS_LIMIT = 256 * 1024**2
+"""Bytes of all manifests below one descriptor."""
 _MEND = "the image is broken: fetch it again, or ask its publisher to build it anew"
 _REFUSE = "refuse it: no honest image is so large"
 
@@ -77,10 +79,8 @@ def load_image(blobs: BlobReader, descriptor: Descriptor) -> Image:
     """
     manifest = load_manifest(blobs, descriptor)
     if isinstance(manifest, Index) or not manifest.is_image:
-        raise MalformedError(
-            f"{descriptor.digest} is {'an index' if isinstance(manifest, Index) else 'an artifact'}, no container image",
-            "name one of the images below it",
-        )
+        kind = "an index" if isinstance(manifest, Index) else "an artifact"
+        raise MalformedError(f"{descriptor.digest} is {kind}, no container image", "name one of the images below it")
     return _image(blobs, descriptor, manifest)
 
 
@@ -104,13 +104,17 @@ def walk(
 
     Raises:
         CycleError: an index names itself, or more than ``depth`` nest.
-        OversizeError: more than ``count`` manifests.
+        OversizeError: more than ``count`` manifests, or more bytes than :data:`MANIFESTS_LIMIT`.
         DamagedError: as :func:`load_manifest` says.
     """
     seen = {descriptor.digest: descriptor}
     waiting = deque([(descriptor, 0)])
+    total = 0
     while waiting:
         current, level = waiting.popleft()
+        total += current.size
+        if total > MANIFESTS_LIMIT:
+            raise OversizeError(f"{descriptor.digest} has more than {MANIFESTS_LIMIT} bytes of manifests", _REFUSE)
         manifest = load_manifest(blobs, current)
         yield current, manifest
         if not isinstance(manifest, Index):
