@@ -1,7 +1,7 @@
 """Takes images and keys -> gives signatures and attestations, and says which hold."""
 
 from sallyport.sign.attach import REFERRERS, attach, attached, fallback_index, read_artifact
-from sallyport.sign.attest import BILL, VULNERABILITIES, Component, attest, bill_predicate, scan_predicate
+from sallyport.sign.attest import BILL, VULNERABILITIES, Component, attest, attest_scan, bill_predicate, scan_predicate
 from sallyport.sign.cosign import SIGN_PREDICATE, classic_tag, sign_image
 from sallyport.sign.interface import Signer
 from sallyport.sign.keys import FileSigner, KeyFolder
@@ -31,6 +31,7 @@ __all__ = [
     "attach",
     "attached",
     "attest",
+    "attest_scan",
     "bill_predicate",
     "classic_tag",
     "fallback_index",

@@ -118,9 +118,8 @@ def _attach_classic(store: Store, repository: str, artifact: Artifact) -> Descri
     descriptor = replace(artifact.manifest.descriptor, artifact_type="")
     _put(store, artifact)
     store.state.hold(repository, descriptor)
+    # The manifest that was there stays held: a release that was bundled names it.
     store.state.set_tag(repository, artifact.tag, descriptor)
-    if before is not None and before.descriptor.digest != descriptor.digest:
-        store.state.unhold(repository, before.descriptor.digest)
     return descriptor
 
 

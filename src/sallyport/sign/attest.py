@@ -6,13 +6,15 @@ The types are those that cosign, Kyverno and Trivy name: ``cosign verify-attesta
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
+from sallyport import __version__
 from sallyport.engine import render_time
 from sallyport.errors import UsageError
-from sallyport.oci import JSON, Descriptor
+from sallyport.oci import JSON, Descriptor, to_builtins
 from sallyport.sign.cosign import SIGN_PREDICATE
 from sallyport.sign.interface import Signer
 from sallyport.sign.model import Artifact
@@ -40,16 +42,50 @@ def attest(
     return bundle_artifact(descriptor, statement, signer, signature=False)
 
 
+class Source(Protocol):
+    """A source of advisories that was asked."""
+
+    @property
+    def source(self) -> str: ...
+    @property
+    def as_of(self) -> datetime: ...
+
+
+class Scanned(Protocol):
+    """What attesting needs of a scan, whose room is further down; the rest of it is carried as it is."""
+
+    @property
+    def scanned_at(self) -> datetime: ...
+    @property
+    def sources(self) -> Sequence[Source]: ...
+
+
+def attest_scan(descriptor: Descriptor, scan: Scanned, *, signer: Signer, reference: str = "") -> Artifact:
+    """Say what a scan found in an image; ``signer`` is the scan key, never the release key."""
+    return attest(
+        descriptor,
+        predicate_type=VULNERABILITIES,
+        predicate=scan_predicate(
+            to_builtins(scan),
+            sources=[(asked.source, asked.as_of) for asked in scan.sources],
+            started=scan.scanned_at,
+            finished=scan.scanned_at,
+        ),
+        signer=signer,
+        reference=reference,
+    )
+
+
 def scan_predicate(
-    result: JSON, *, version: str, sources: Iterable[tuple[str, datetime]], started: datetime, finished: datetime
+    result: JSON, *, sources: Iterable[tuple[str, datetime]], started: datetime, finished: datetime
 ) -> JSON:
     """The predicate of a scan: ``result`` is the findings as JSON, ``sources`` whom it asked and as of when."""
     asked = sorted(sources)
     return {
         "invocation": {"parameters": [], "uri": "", "event_id": "", "builder.id": ""},
         "scanner": {
-            "uri": f"pkg:generic/sallyport@{version}",
-            "version": version,
+            "uri": f"pkg:generic/sallyport@{__version__}",
+            "version": __version__,
             "db": {
                 "uri": " ".join(name for name, _ in asked),
                 # The oldest: a scan knows no more than what it knew least of.
