@@ -139,6 +139,7 @@ class Config(Section, frozen=True, kw_only=True):
     side: Literal["outside", "inside"]
     destination: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
     store: str = "store"
+    cache: str = "cache"
     keys: str = "keys"
     medium: str = "medium"
     registry_name: Annotated[str, msgspec.Meta(description="the inside registry's name, as images are pulled")] = (

@@ -9,16 +9,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sallyport.advisories import Feed
+from sallyport.advisories import Feed, export_feed
 from sallyport.archives import Archive
 from sallyport.bundle import Attached, Blob, FeedFile, Released
+from sallyport.catalog import Bill, catalogue
+from sallyport.errors import ConfigError
 from sallyport.gate import Passed, Undecided, Verdict, judge
 from sallyport.ledger import Candidate, Ledger, Upstream
-from sallyport.match import Scan
+from sallyport.match import Scan, scan as scan_bill
 from sallyport.mirror import Mirrored, Planned, Selector
-from sallyport.oci import Descriptor, Image, load_images, read_blob, walk
+from sallyport.oci import Descriptor, Digest, Image, load_images, walk
 from sallyport.patch import Patched, PatchPlan
-from sallyport.sign import Purpose, Signer
+from sallyport.sign import Purpose
 from sallyport.site import Site
 
 
@@ -204,16 +206,17 @@ def _scan(site: Site, archive: Archive, names: Sequence[tuple[str, Descriptor]])
             bills[digest] = _bill(site, image)
             task.advance(1)
     # The fleet as it came is asked about too, so that the feed that crosses knows what was mended.
-    feeds = tuple(source.feed(tuple(bills.values())) for source in site.sources(archive))
+    with site.sources(archive) as sources:
+        feeds = tuple(source.feed(tuple(bills.values())) for source in sources)
     if not feeds:
         raise ConfigError(
             f"{site.root}: no advisory source is configured, so nothing can be scanned",
             "add one to sallyport.yaml, for example: advisories: [{kind: changelog}]",
         )
     _keep_feeds(site, feeds)
-    results = []
+    results: list[Scanned] = []
     for name, descriptor in names:
-        scans = []
+        scans: list[Scan] = []
         for image in images[name]:
             digest = image.descriptor.digest
             found = scan_bill(bills[digest], feeds, now=site.clock.now(), side="outside")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from sallyport.advisories import AdvisorySource
     from sallyport.archives import Archive
     from sallyport.registry import RegistryClient
+
+PASSPHRASE = "SALLYPORT_KEY_PASSPHRASE"
+"""The environment variable with the passphrase of the key files, where they have one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,29 +75,57 @@ class Site:
 
     @contextmanager
     def archive(self) -> Iterator[Archive]:
-        """The signed package archive: the release suite and its security suite."""
-        from sallyport.archives import open_archive
+        """The signed package archive: the release suite and its security suite.
+
+        Raises:
+            NoMirrorError: neither configuration nor environment nor host names a mirror.
+            UntrustedError: the archive's signature does not hold.
+            UnreachableError: the mirror does not answer.
+        """
+        from sallyport.archives import Archive, Suite, apt_proxies, find_mirrors, load_keyring
+        from sallyport.engine import Http
 
         section = self.config.outside.archive
-        with open_archive(
-            mirror=section.mirror,
-            security=section.security,
-            suite=section.suite,
-            components=section.components,
-            keyring=self.path(section.keyring) if section.keyring else None,
-            cache=DirectoryStore(self.path("cache"), durable=False),
-            now=self.clock.now(),
-        ) as archive:
-            yield archive
+        mirrors = find_mirrors(
+            mirror=section.mirror or None, security=section.security or None, environ=os.environ
+        )
+        cache = DirectoryStore(self.path(self.config.cache), durable=False)
+        from_environment = any(os.environ.get(name) for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"))
+        with Http(proxies=None if from_environment else apt_proxies() or None) as http:
+            keyring = load_keyring(
+                [self.path(section.keyring)] if section.keyring else [],
+                http=http,
+                cache=cache,
+                mirror=mirrors.main,
+                suite=section.suite,
+                progress=self.progress,
+            )
+            suites = (
+                Suite(mirrors.main, section.suite, section.components),
+                Suite(mirrors.security, f"{section.suite}-security", section.components),
+            )
+            yield Archive.open(suites, keyring, http, cache, now=self.clock.now())
 
-    def sources(self, archive: Archive) -> tuple[AdvisorySource, ...]:
+    @contextmanager
+    def sources(self, archive: Archive | None) -> Iterator[tuple[AdvisorySource, ...]]:
         """The advisory sources that the configuration names."""
         from sallyport.advisories import make_source
+        from sallyport.engine import Http
 
-        return tuple(
-            make_source(section.kind, location=section.location, root=self.root, archive=archive)
-            for section in self.config.advisories
-        )
+        with Http() as http:
+            yield tuple(
+                make_source(
+                    section.kind,
+                    location=section.location,
+                    root=self.root,
+                    archive=archive if archive is not None else (),
+                    http=http,
+                    cache=self.path(self.config.cache),
+                    executor=self.executor,
+                    progress=self.progress,
+                )
+                for section in self.config.advisories
+            )
 
 
 @contextmanager
@@ -115,7 +147,7 @@ def open_site(
     store = open_store(root / config.store, clock=clock)
     try:
         yield Site(
-            config, root, store, KeyFolder(root / config.keys), clock, progress or Silent(), executor or Threads(4)
+            config, root, store, KeyFolder(root / config.keys, os.environ.get(PASSPHRASE)), clock, progress or Silent(), executor or Threads(4)
         )
     finally:
         store.state.close()

@@ -24,18 +24,39 @@ def create(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -
 
     Exit codes: 0 done, 2 usage, 6 storage.
     """
-    from sallyport import pipeline
+    from sallyport import founding
     from sallyport.cli.output import show
     from sallyport.site import open_site
 
     with open_site(config) as site:
-        keys = pipeline.create_keys(site)
+        keys = founding.create_keys(site)
     show(
         keys,
         as_json=as_json,
         headers=("purpose", "public key", "id"),
         rows=[(k.purpose, str(k.path), k.id[:16]) for k in keys],
     )
+
+
+@app.command()
+def new(
+    path: Annotated[Path, typer.Argument(help="The file of the private key; the public half lies beside it as .pub.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Make one key for a person: a root holder or an approver. SALLYPORT_KEY_PASSPHRASE encrypts it.
+
+    Example: sallyport key new jane.key
+
+    Exit codes: 0 made, 6 storage, 7 there is a key already.
+    """
+    import os
+
+    from sallyport import founding
+    from sallyport.cli.output import show
+    from sallyport.site import PASSPHRASE
+
+    made = founding.new_key(path, os.environ.get(PASSPHRASE))
+    show(made, as_json=as_json, note=f"wrote {path} and {made.path} ({made.id[:16]})")
 
 
 @app.command()
@@ -55,12 +76,12 @@ def root(
 
     Exit codes: 0 written, 2 usage, 4 a key is not safe, 7 there is a root already.
     """
-    from sallyport import pipeline
+    from sallyport import founding
     from sallyport.cli.output import show
     from sallyport.site import open_site
 
     with open_site(config) as site:
-        path, fingerprint = pipeline.found_trust(
+        path, fingerprint = founding.found_trust(
             site, root_key, approver, root_threshold=root_threshold, approver_threshold=approver_threshold
         )
     show(
@@ -83,10 +104,10 @@ def trust(
 
     Exit codes: 0 pinned, 2 usage, 4 another fingerprint, 7 a root is pinned already.
     """
-    from sallyport import pipeline
+    from sallyport import founding
     from sallyport.cli.output import show
     from sallyport.site import open_site
 
     with open_site(config) as site:
-        pipeline.pin_trust(site, root_file, fingerprint)
+        founding.pin_trust(site, root_file, fingerprint)
     show({"pinned": fingerprint}, as_json=as_json, note=f"pinned {fingerprint}")
