@@ -46,7 +46,7 @@ class Package:
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """Everything installed in one image for one platform, sorted by key."""
+    """Everything installed in one image for one platform, sorted by key, version and location."""
 
     image: Digest  # of the image's manifest
     platform: Platform

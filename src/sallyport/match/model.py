@@ -39,11 +39,12 @@ class Scan:
 
     image: Digest  # of the image's manifest
     platform: Platform
-    packages: int  # how many were looked at; 0 is not "clean" but "nothing to look at"
+    packages: int  # how many some source knows about; 0 is not "clean" but "nothing to look at"
     findings: tuple[Finding, ...]
-    sources: tuple[SourceDate, ...]
+    sources: tuple[SourceDate, ...]  # those that were asked about every package
     scanned_at: datetime
     side: str  # "outside" or "inside": the inside never counts the outside's scan as its own
+    gaps: tuple[str, ...] = ()  # what a source could not say, as sentences; such a source is not among ``sources``
 
     @property
     def vulnerabilities(self) -> frozenset[str]:
