@@ -40,7 +40,9 @@ def verify_release(
     reference: str | None,
     purpose: Purpose = Purpose.RELEASE,
 ) -> Verified:
-    """The signatures that say that ``image`` may run under ``reference`` (None: under any name).
+    """The signatures that say that ``image`` may run under ``reference``.
+
+    With None it may have any name, or none, as in what cosign 3 itself signs: for images of others only.
 
     A signature holds when
     1. its bytes are those that the artifact's manifest names,
@@ -67,7 +69,7 @@ def verify_release(
                 name, about, key = reader(trusted)
                 if about != digest:  # 4
                     raise WrongSignatureError(f"a signature is for {about}", _MEND)
-                if not name or (reference is not None and name != reference):  # 5
+                if reference is not None and name != reference:  # 5
                     raise WrongSignatureError(f"a signature is for the name {name!r}, not {reference!r}", _MEND)
             except (DamagedError, UntrustedError) as error:
                 faults.append(f"{form.value}: {error.message}")
