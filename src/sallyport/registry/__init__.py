@@ -1,0 +1,38 @@
+"""Takes references and a store -> gives what a registry holds, and is a registry: client, push, server."""
+
+from typing import TYPE_CHECKING, Any
+
+from sallyport.registry.client import RegistryClient, is_loopback, referrers_tag
+from sallyport.registry.credentials import Credentials, DockerConfig, Login, OneLogin, load_credentials
+from sallyport.registry.push import FOREIGN, push_image
+from sallyport.registry.serving import Serving, serve
+
+if TYPE_CHECKING:
+    from sallyport.registry.server import Authorize, is_release_tag, make_app
+
+__all__ = [
+    "FOREIGN",
+    "Authorize",
+    "Credentials",
+    "DockerConfig",
+    "Login",
+    "OneLogin",
+    "RegistryClient",
+    "Serving",
+    "is_loopback",
+    "is_release_tag",
+    "load_credentials",
+    "make_app",
+    "push_image",
+    "referrers_tag",
+    "serve",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # Only who serves pays for the web framework.
+    if name in ("Authorize", "is_release_tag", "make_app"):
+        from sallyport.registry import server
+
+        return getattr(server, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

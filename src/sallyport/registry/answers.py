@@ -1,0 +1,72 @@
+"""What a registry's refusal means, and where it sends us on."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from urllib.parse import urljoin
+
+from sallyport.engine import Response
+from sallyport.errors import (
+    ConflictError,
+    DamagedError,
+    DeniedError,
+    MalformedError,
+    NotFoundError,
+    SallyportError,
+    UnreachableError,
+)
+from sallyport.oci import parse_json
+
+_BODY_LIMIT = 64 * 1024  # bytes of a refusal that are read
+
+
+def failure(response: Response, what: str) -> SallyportError:
+    """The error that a status means; the registry's own words are shown short and printable."""
+    status = response.status
+    said = _said(response)
+    if status in (401, 403):
+        return DeniedError(
+            f"{what}: the registry will not let us ({status}{said})",
+            "log in at that registry with your container tool, or ask for the right",
+        )
+    if status == HTTPStatus.NOT_FOUND:
+        return NotFoundError(f"{what} is not there{said}", "check the name; some registries say so to strangers too")
+    if status in (409, 412):
+        return ConflictError(
+            f"{what}: the registry will not change it ({status}{said})", "the tag is immutable there: use a new one"
+        )
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return UnreachableError(f"{what}: the registry asks us to slow down{said}", "wait, then run it again")
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return UnreachableError(f"{what}: the registry failed ({status}{said})", "wait, then run it again")
+    return DeniedError(f"{what}: the registry refused ({status}{said})", "see what it says, or ask who runs it")
+
+
+def _said(response: Response) -> str:
+    try:
+        value = parse_json(response.read(_BODY_LIMIT), what="the refusal", limit=_BODY_LIMIT)
+    except (DamagedError, UnreachableError):
+        return ""
+    errors = value.get("errors") if isinstance(value, dict) else None
+    first = errors[0] if isinstance(errors, list) and errors else None
+    if not isinstance(first, dict):
+        return ""
+    words = [str(first.get(key, "")) for key in ("code", "message")]
+    text = " ".join("".join(sign for sign in word[:120] if sign.isprintable()) for word in words if word)
+    return f": {text}" if text else ""
+
+
+def location(response: Response) -> str:
+    """The absolute address that an answer's Location names.
+
+    Raises:
+        MalformedError: it names none.
+    """
+    target = response.headers.get("location", "")
+    try:
+        url = urljoin(response.url, target)
+    except ValueError:
+        url = ""
+    if not target or not url.startswith(("http://", "https://")):
+        raise MalformedError("a registry began an upload and did not say where", "report it to whoever runs it")
+    return url

@@ -1,0 +1,108 @@
+"""Manifests in and out. Source: OCI distribution-spec 1.1, "Pulling manifests", "Pushing Manifests"."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+
+from anyio import to_thread
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sallyport.errors import DamagedError, ImmutableTagError
+from sallyport.oci import MANIFEST_LIMIT, Descriptor, Hasher, is_tag, parse_manifest, read_blob
+from sallyport.registry.replies import RefusalError
+from sallyport.registry.requests import parse_digest, read_body
+from sallyport.registry.rights import Rights, missing
+from sallyport.store import Store
+
+
+class Manifests:
+    """The endpoints under ``manifests/``."""
+
+    def __init__(self, store: Store, rights: Rights, *, immutable: Callable[[str, str], bool], sparse: bool) -> None:
+        self._store, self._rights, self._immutable, self._sparse = store, rights, immutable, sparse
+
+    async def get(self, request: Request, repository: str, name: str) -> Response:
+        found = await to_thread.run_sync(self._find, repository, name)
+        if found is None:
+            raise RefusalError(HTTPStatus.NOT_FOUND, "MANIFEST_UNKNOWN", "manifest unknown to registry")
+        descriptor, raw = found
+        etag = f'"{descriptor.digest}"'
+        headers = {"Docker-Content-Digest": str(descriptor.digest), "ETag": etag, "X-Content-Type-Options": "nosniff"}
+        if etag in request.headers.get("if-none-match", ""):
+            return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+        return Response(raw, headers={**headers, "Content-Type": descriptor.media_type})
+
+    def _find(self, repository: str, name: str) -> tuple[Descriptor, bytes] | None:
+        state, blobs = self._store.state, self._store.blobs
+        if ":" in name:
+            held = state.held(repository, parse_digest(name))
+            descriptor = held.descriptor if held else None
+        else:
+            tag = state.tag(repository, name) if is_tag(name) else None
+            descriptor = tag.descriptor if tag else None
+        if descriptor is None or not blobs.has(descriptor.digest):
+            return None
+        return descriptor, read_blob(blobs, descriptor.digest, limit=MANIFEST_LIMIT)
+
+    async def put(self, request: Request, repository: str, name: str) -> Response:
+        if ":" not in name and not is_tag(name):
+            raise RefusalError(HTTPStatus.BAD_REQUEST, "MANIFEST_INVALID", "that is neither a tag nor a digest")
+        raw = await read_body(request, MANIFEST_LIMIT)
+        kind = request.headers.get("content-type", "")
+        return await to_thread.run_sync(self._keep, repository, name, raw, kind)
+
+    def _keep(self, repository: str, name: str, raw: bytes, kind: str) -> Response:
+        try:
+            manifest = parse_manifest(raw, kind)
+        except DamagedError as error:
+            raise RefusalError(HTTPStatus.BAD_REQUEST, "MANIFEST_INVALID", error.message) from error
+        hasher = Hasher(parse_digest(name).algorithm if ":" in name else "sha256")
+        hasher.update(raw)
+        digest = hasher.digest()
+        if ":" in name and str(digest) != name:
+            raise RefusalError(HTTPStatus.BAD_REQUEST, "DIGEST_INVALID", "the manifest has another digest")
+        described = manifest.descriptor
+        descriptor = Descriptor(described.media_type, len(raw), digest, None, described.artifact_type)
+        store = self._store
+        # Garbage collection stays out between the look at the blobs and the note that they are needed.
+        with store.lease():
+            lacking = missing(self._rights, store, repository, manifest, sparse=self._sparse)
+            if lacking:
+                raise RefusalError(
+                    HTTPStatus.BAD_REQUEST,
+                    "MANIFEST_BLOB_UNKNOWN",
+                    "manifest references a manifest or blob unknown to registry",
+                    details=tuple({"digest": str(blob.digest)} for blob in lacking[:100]),
+                )
+            tag = "" if ":" in name else name
+            known = store.state.tag(repository, tag) if tag else None
+            if known is not None and known.immutable and known.descriptor.digest != digest:
+                raise ImmutableTagError("the tag is immutable and names another digest", "")
+            store.blobs.put(digest, len(raw), (raw,))
+            store.state.hold(repository, descriptor, subject=manifest.subject.digest if manifest.subject else None)
+            if tag:
+                store.state.set_tag(repository, tag, descriptor, immutable=self._immutable(repository, tag))
+        headers = {"Location": f"/v2/{repository}/manifests/{digest}", "Docker-Content-Digest": str(digest)}
+        if manifest.subject is not None:
+            headers["OCI-Subject"] = str(manifest.subject.digest)
+        return Response(status_code=HTTPStatus.CREATED, headers=headers)
+
+    async def delete(self, request: Request, repository: str, name: str) -> Response:  # noqa: ARG002
+        if not await to_thread.run_sync(self._forget, repository, name):
+            raise RefusalError(HTTPStatus.NOT_FOUND, "MANIFEST_UNKNOWN", "manifest unknown to registry")
+        return Response(status_code=HTTPStatus.ACCEPTED)
+
+    def _forget(self, repository: str, name: str) -> bool:
+        state = self._store.state
+        if ":" not in name:
+            return is_tag(name) and state.delete_tag(repository, name)
+        digest = parse_digest(name)
+        # First, because it refuses where an immutable tag names the manifest.
+        if not state.unhold(repository, digest):
+            return False
+        for tag in state.tags(repository):
+            if tag.descriptor.digest == digest:
+                state.delete_tag(repository, tag.name)
+        return True
