@@ -52,7 +52,9 @@ class Reference:
             UsageError: it does not fit the grammar.
             MalformedError: the digest is none.
         """
-        rest, _, digest = text.partition("@")
+        rest, at, digest = text.partition("@")
+        if at and not digest:
+            raise UsageError(f"{text[:120]!r} ends in @ without a digest", _MEND)
         first, slash, after = rest.partition("/")
         if slash and ("." in first or ":" in first or first == "localhost"):
             registry, rest = first, after

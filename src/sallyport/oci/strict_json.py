@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any, TypeAlias
 
 from sallyport.errors import DuplicateKeyError, MalformedError, OversizeError
@@ -12,6 +13,7 @@ JSON: TypeAlias = "dict[str, JSON] | list[JSON] | str | int | float | bool | Non
 MANIFEST_LIMIT = 4 * 1024 * 1024
 """Bytes. Source: OCI distribution-spec 1.1, "Pushing Manifests" (registries should accept 4 MiB)."""
 
+_SURROGATE = b"\\ud"
 _MEND = "the source sent a broken document: fetch it again, or report it to whoever made it"
 
 
@@ -28,6 +30,13 @@ def _constant(name: str) -> None:
     raise MalformedError(f"{name} is not a JSON number", _MEND)
 
 
+def _number(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise MalformedError(f"{text[:20]} is no number that JSON can hold", _MEND)
+    return value
+
+
 def parse_json(raw: bytes, *, what: str, limit: int = MANIFEST_LIMIT, depth: int = 64) -> JSON:
     """Parse ``raw``; ``what`` names it in errors.
 
@@ -42,7 +51,10 @@ def parse_json(raw: bytes, *, what: str, limit: int = MANIFEST_LIMIT, depth: int
         )
     try:
         text = raw.decode("utf-8")
-        value: JSON = json.loads(text, object_pairs_hook=_pairs, parse_constant=_constant)
+        value: JSON = json.loads(text, object_pairs_hook=_pairs, parse_constant=_constant, parse_float=_number)
+        if _SURROGATE in raw.lower():
+            # An escaped half of a pair is a text that nothing can write down again. Source: RFC 7493, 2.1.
+            render_json(value)
         _check_depth(value, what, depth)
     except DuplicateKeyError as error:
         raise DuplicateKeyError(f"{what}: {error.message}", error.mend) from error
@@ -69,5 +81,12 @@ def _check_depth(value: JSON, what: str, depth: int) -> None:
 
 
 def render_json(value: object) -> bytes:
-    """Canonical bytes: sorted keys, no spaces, UTF-8; equal values give equal bytes."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    """Canonical bytes: sorted keys, no spaces, UTF-8; equal values give equal bytes.
+
+    Raises:
+        MalformedError: NaN, Infinity, or a text that is not Unicode.
+    """
+    try:
+        return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    except ValueError as error:
+        raise MalformedError(f"a value has no JSON form: {str(error)[:120]}", _MEND) from error

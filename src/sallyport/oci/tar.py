@@ -34,6 +34,8 @@ _KINDS: Final = {
     ord("5"): Kind.DIRECTORY,
     ord("6"): Kind.FIFO,
 }
+# An enumeration's member costs a look-up each time; these stand in the hot path.
+_FILE, _DIRECTORY, _SYMLINK, _HARDLINK = Kind.FILE, Kind.DIRECTORY, Kind.SYMLINK, Kind.HARDLINK
 _LOCAL, _GLOBAL, _LONG_NAME, _LONG_LINK, _SPARSE = (ord(sign) for sign in "xgLKS")
 _NUMBER_LIMIT = 1 << 63
 _ID_LIMIT = 1 << 32
@@ -105,7 +107,7 @@ def read_tar(
         if size > limits.member_size or total > limits.total:
             raise OversizeError(f"{what} has more than {min(limits.member_size, limits.total)} bytes", _REFUSE)
         source.left = size
-        yield entry, source.content()
+        yield entry, source.content(source.members)
         source.skip(source.left + -size % BLOCK)
         source.left = 0
 
@@ -191,36 +193,39 @@ def _entry(source: _Source, block: bytes, kind: Kind, size: int, pax: Pax) -> En
             name = b"%b/%b" % (block[345:500].partition(b"\0")[0], name)
     if len(name) > source.limits.name:
         raise OversizeError(f"{source.what}: a path longer than {source.limits.name} bytes", _REFUSE)
-    if name[-1:] == b"/" and kind is Kind.FILE:
+    if name[-1:] == b"/" and kind is _FILE:
         # Version 7 had no type for folders; with a type beside it, readers differ.
         if block[156] or size or pax.size:
             raise _FieldError("a file whose name ends in a slash")
-        kind = Kind.DIRECTORY
-    if pax.size is not None:
-        size = pax.size
+        kind = _DIRECTORY
     mode = _number(block[100:108]) & 0o7777
-    uid = _number(block[108:116]) if pax.uid is None else pax.uid
-    gid = _number(block[116:124]) if pax.gid is None else pax.gid
-    mtime = _number(block[136:148]) if pax.mtime is None else pax.mtime
+    uid = _number(block[108:116])
+    gid = _number(block[116:124])
+    mtime = _number(block[136:148])
+    if pax is not NO_PAX:
+        uid = uid if pax.uid is None else pax.uid
+        gid = gid if pax.gid is None else pax.gid
+        mtime = mtime if pax.mtime is None else pax.mtime
+        size = size if pax.size is None else pax.size
     if not (0 <= uid < _ID_LIMIT and 0 <= gid < _ID_LIMIT and 0 <= size < _NUMBER_LIMIT):
         raise _FieldError("an owner or size that no file can have")
     path = normalise(name)
-    if kind is Kind.FILE:
+    if kind is _FILE:
         if not path:
             raise _FieldError("a file without a name")
         return Entry(path, kind, mode, uid, gid, size, mtime, "", (0, 0), pax.xattrs)
     if size:
         # Some writers set it and write no content, some write one; so no reader can know.
         raise _FieldError(f"a {kind.value} with a content")
-    if not path and kind is not Kind.DIRECTORY:
+    if not path and kind is not _DIRECTORY:
         raise _FieldError(f"a {kind.value} without a name")
     link = ""
     device = (0, 0)
-    if kind is Kind.SYMLINK or kind is Kind.HARDLINK:
+    if kind is _SYMLINK or kind is _HARDLINK:
         target = pax.linkpath or block[157:257].partition(b"\0")[0]
         if len(target) > source.limits.name:
             raise OversizeError(f"{source.what}: a link's target longer than {source.limits.name} bytes", _REFUSE)
-        link = target.decode("utf-8", "surrogateescape") if kind is Kind.SYMLINK else _hard_link(path, target)
+        link = target.decode("utf-8", "surrogateescape") if kind is _SYMLINK else _hard_link(path, target)
         if not link:
             raise _FieldError("a link to nothing")
     elif kind is Kind.CHARACTER or kind is Kind.BLOCK:
@@ -296,8 +301,7 @@ class _Source:
             self._chunk = self._next()
         self._at = at
 
-    def content(self) -> Iterator[bytes]:
-        member = self.members
+    def content(self, member: int) -> Iterator[bytes]:
         while True:
             if self.members != member:
                 raise SallyportError(
@@ -312,6 +316,7 @@ class _Source:
 
     def expect_end(self) -> None:
         """After one block of zeros: only zeros may follow, to the end of the chunks."""
+        self.members += 1  # what nobody read of the last content is gone too
         rest = self._chunk[self._at :]
         while True:
             if rest.count(0) != len(rest):
