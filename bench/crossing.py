@@ -1,0 +1,134 @@
+"""Question: how fast does a bundle get written and received, beside ``openssl dgst -sha256`` on the same bytes?
+Unit: bytes per second of the one large layer, on one processor each and on all; the peak of resident memory.
+The bar is half of openssl's rate, or of the disk's where that is slower; so the disk is measured too, by a
+copy of the same file with ``dd`` that ends when the bytes are durable, as a bundle does.
+Data: an image with one layer that nothing can shrink, in a store; keys and trust as on a real site. Seed: 11.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from bench.child import Measured, best, measure, measure_program
+from bench.data import make_image, make_layer, path_of
+from bench.table import MIB, Row, rate
+from sallyport.bundle import (
+    Anchor,
+    Position,
+    Released,
+    RootKeys,
+    Signers,
+    init_root,
+    open_bundle,
+    plan_bundle,
+    verify_bundle,
+    write_bundle,
+)
+from sallyport.oci import Descriptor, Digest, reachable
+from sallyport.sign import KeyFolder, Purpose
+from sallyport.store import DirectoryStore, open_store
+
+SEED = 11
+DESTINATION = "bench"
+NOW = datetime(2026, 7, 11, tzinfo=UTC)
+MEMORY = 200 * MIB
+
+
+def write(folder: str, media_type: str, size: str, digest: str) -> str:
+    """Write the bundle; the answer is the digest of its statement's one layer, by its own bytes elsewhere."""
+    base = Path(folder)
+    image = Descriptor(media_type, int(size), Digest.parse(digest))
+    keys = KeyFolder(base / "keys")
+    approver, pipeline = keys.signer(Purpose.TARGETS), keys.signer(Purpose.SNAPSHOT)
+    with open_store(base / "outside") as store:
+        plan = plan_bundle(
+            [Released("app", "1-20260711.1", image, "upstream.example/app:1")],
+            lambda descriptor: reachable(store.blobs, descriptor),
+            None,
+            destination=DESTINATION,
+        )
+        written = write_bundle(
+            plan,
+            store.blobs,
+            base / "medium",
+            position=Position(1, 1),
+            created=NOW,
+            roots=[(base / "root.json").read_bytes()],
+            signers=Signers((approver,), pipeline, pipeline),
+        )
+    return str(written.copied)
+
+
+def verify(folder: str) -> str:
+    """Prove every byte of the bundle, where it lies."""
+    base = Path(folder)
+    (bundle,) = (base / "medium").iterdir()
+    verify_bundle(bundle, Anchor.of((base / "root.json").read_bytes()))
+    return "verified"
+
+
+def run(folder: Path, size: int, rounds: int) -> list[Row]:
+    blobs = DirectoryStore(folder / "outside", durable=False)
+    layer, diff_id = make_layer(blobs, size, SEED, gzip=False)
+    image = make_image(blobs, layer, diff_id)
+    _make_root(folder)
+    argv = (str(folder), image.media_type, str(image.size), str(image.digest))
+    path = path_of(blobs, layer.digest)
+    rows: list[Row] = []
+    for cores, where in ((1, "one processor"), (0, "all processors")):
+        hashed, copied, written, verified = [], [], [], []
+        for _ in range(rounds):
+            hashed.append(measure_program('openssl dgst -sha256 -r "$1"', str(path), cores=cores))
+            copied.append(measure_program(_COPY, str(path), str(folder / "copy"), cores=cores))
+            shutil.rmtree(folder / "medium", ignore_errors=True)
+            written.append(measure("bench.crossing:write", *argv, cores=cores))
+            verified.append(measure("bench.crossing:verify", str(folder), cores=cores))
+            _check_bundle(folder, layer)
+        assert {run.answer.split()[0] for run in hashed} == {layer.digest.hex}
+        peers = (best(hashed), best(copied))
+        rows.append(_row(f"bundle write, {where}", layer.size, best(written), peers))
+        rows.append(_row(f"bundle verify in place, {where}", layer.size, best(verified), peers[:1]))
+    return rows
+
+
+def _make_root(folder: Path) -> None:
+    keys = KeyFolder(folder / "keys")
+    keys.create([Purpose.ROOT, Purpose.TARGETS, Purpose.SNAPSHOT])
+    holder, approver, pipeline = (keys.signer(purpose) for purpose in (Purpose.ROOT, Purpose.TARGETS, Purpose.SNAPSHOT))
+    roles = RootKeys(
+        root=(holder.public,),
+        targets=(approver.public,),
+        snapshot=(pipeline.public,),
+        timestamp=(pipeline.public,),
+    )
+    root = init_root(DESTINATION, roles, [holder], expires=NOW + timedelta(days=3650))
+    (folder / "root.json").write_bytes(root)
+
+
+_COPY = 'dd if="$1" of="$2" bs=1M conv=fsync status=none && rm "$2"'
+
+
+def _check_bundle(folder: Path, layer: Descriptor) -> None:
+    (bundle,) = (folder / "medium").iterdir()
+    opened = open_bundle(bundle, Anchor.of((folder / "root.json").read_bytes()))
+    assert opened.blobs.size(layer.digest) == layer.size
+    for _ in opened.blobs.proven(layer.digest):
+        pass
+
+
+def _row(question: str, size: int, ours: Measured, peers: Sequence[Measured]) -> Row:
+    openssl, slower = peers[0], max(peers, key=lambda run: run.seconds)
+    names = ("openssl", "dd and fsync")
+    said = ", ".join(f"{name} {rate(size, run.seconds)}" for name, run in zip(names, peers, strict=False))
+    return Row(
+        question,
+        rate(size, ours.seconds),
+        said,
+        openssl.seconds / ours.seconds,
+        ours.peak,
+        "half of the slower, 200 MiB",
+        slower.seconds / ours.seconds >= 0.5 and ours.peak <= MEMORY,
+    )
