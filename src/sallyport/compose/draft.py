@@ -106,6 +106,17 @@ class Draft:
         node = self.below.get(path)
         return None if node is None else node.entry
 
+    def content(self, path: str) -> bytes | None:
+        """The bytes of the file at the real path ``path``; None where there is none.
+
+        Raises:
+            MissingBlobError: it stands in the root below, whose listing did not keep it.
+        """
+        placed = self._placed.get(path)
+        if placed is not None:
+            return None if placed.content is None else b"".join(self.read(placed.content))
+        return None if self._hidden(path) else self.below.read(path)
+
     def owner(self, path: str) -> str | None:
         """The package that brought the real path in this draft; None where the draft does not touch it."""
         placed = self._placed.get(path)
