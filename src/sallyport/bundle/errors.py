@@ -67,10 +67,6 @@ class MalformedContentsError(MalformedError):
     """The signed statement does not agree with itself or with the files beside it."""
 
 
-class IncompleteBundleError(MissingBlobError):
-    """An image of the bundle needs a blob that it neither carries nor requires."""
-
-
 # --- 4: untrusted -------------------------------------------------------------------------
 
 

@@ -30,10 +30,11 @@ def parse(raw: bytes) -> Metadata[Any]:
     Raises:
         MalformedMetadataError: the library does not accept it.
     """
-    from tuf.api.metadata import Metadata  # type: ignore[attr-defined]
+    from tuf.api.metadata import Metadata
 
     try:
-        return Metadata.from_dict(parse_json(raw, what="metadata", limit=len(raw)))
+        value: Any = parse_json(raw, what="metadata", limit=len(raw))
+        return Metadata.from_dict(value)
     except (ValueError, TypeError, KeyError) as error:
         raise MalformedMetadataError(f"metadata: {str(error)[:200]}", _KEEP) from error
 
@@ -133,14 +134,16 @@ def build_root(
     return raw
 
 
-def build_targets(files: dict[str, bytes], *, version: int, expires: datetime, destination: str, epoch: int) -> bytes:
+def build_targets(
+    files: dict[str, bytes], *, version: int, expires: datetime, destination: str, epoch: int, root: int
+) -> bytes:
     """Unsigned targets that name ``files`` by path, length and digest."""
     from tuf.api.metadata import Metadata, TargetFile, Targets  # type: ignore[attr-defined]
 
     targets: dict[str, TargetFile] = {
         path: TargetFile(len(data), {"sha256": Digest.of(data).hex}, path) for path, data in files.items()
     }
-    mark = {MARK: {"destination": destination, "epoch": epoch}}
+    mark = {MARK: {"destination": destination, "epoch": epoch, "root": root}}
     return render(Metadata(Targets(version, expires=expires, targets=targets, unrecognized_fields=mark)))
 
 

@@ -83,6 +83,7 @@ class RootMark(Strict, frozen=True):
 class TargetsMark(Strict, frozen=True):
     destination: _Destination
     epoch: Annotated[int, msgspec.Meta(ge=1, le=10**9)]
+    root: _Count  # version of the newest root: without it, nobody would miss one that was taken out
 
 
 class SignedShape(Strict, frozen=True):

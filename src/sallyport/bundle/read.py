@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, TypeVar
 from sallyport.bundle.errors import (
     DamagedFileError,
     ExpiredMetadataError,
+    ExtraFileError,
     ForeignBundleError,
     LongFileError,
     MalformedContentsError,
@@ -210,6 +211,10 @@ def verify_metadata(folder: Path, anchor: Anchor) -> Sealed:
         raise ForeignBundleError(
             f"{_TARGETS} is for {mark.destination}, this is {chain.destination}", "carry it to its own destination"
         )
+    if mark.root > chain.version:
+        raise MissingFileError(f"{root_path(chain.version + 1)} is missing in {folder}", _AGAIN)
+    if mark.root < chain.version:
+        raise ExtraFileError(f"{root_path(mark.root + 1)} in {folder} does not belong to the bundle", _AGAIN)
     if set(targets.signed.targets) != {CONTENTS_FILE, INDEX_FILE, LAYOUT_FILE}:
         raise MalformedMetadataError(f"{_TARGETS} does not name the three files of a bundle", _AGAIN)
     ends = min(

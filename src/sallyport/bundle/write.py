@@ -120,6 +120,7 @@ def stage_bundle(
                 expires=created + valid,
                 destination=plan.destination,
                 epoch=position.epoch,
+                root=chain.version,
             )
             for path, data in files.items():
                 _write(partial / path, data)

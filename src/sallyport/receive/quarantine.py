@@ -1,0 +1,136 @@
+"""Where a bundle's bytes wait until the inside has judged them: on the store's own disk, outside of the store.
+
+Same disk, so that what passes is renamed into the store and never copied twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sallyport.bundle import Blob, pour
+from sallyport.engine import TEMPORARY_PREFIX, Task, exclusive
+from sallyport.engine.atomic import storage_error
+from sallyport.errors import DamagedError, DiskFullError, StorageError
+from sallyport.oci import BlobReader, Digest, verified
+from sallyport.store import BlobStore, DirectoryStore, Store
+
+FOLDER = "quarantine"
+_SPARE = 16 * 1024 * 1024  # bytes for the state and the receipt beside the blobs
+
+
+class Quarantine:
+    """Blobs on trial. Not durable by itself: what a power cut leaves is hashed again before it counts."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root / FOLDER
+        self._blobs = DirectoryStore(self._root, durable=False)
+
+    @property
+    def blobs(self) -> BlobReader:
+        return self._blobs
+
+    def path(self, digest: Digest) -> Path | None:
+        """The file with the bytes."""
+        return self._blobs.path(digest)
+
+    def keep_only(self, blobs: Iterable[Blob]) -> int:
+        """Remove what is not of ``blobs``, or not whole; returns how many bytes are left."""
+        wanted = {blob.digest: blob.size for blob in blobs}
+        left = 0
+        for digest in list(self._blobs.digests()):
+            size = wanted.get(digest)
+            if size is None or not self._whole(digest, size):
+                self._blobs.delete(digest)
+            else:
+                left += size
+        self._blobs.sweep(older_than_s=0)
+        return left
+
+    def check_room(self, needed: int) -> None:
+        """Raises DiskFullError where ``needed`` more bytes would not fit."""
+        free = shutil.disk_usage(self._root).free
+        if needed + _SPARE > free:
+            raise DiskFullError(
+                f"the bundle needs {needed:,} bytes in {self._root}, where {free:,} are free",
+                "free space, then receive it again; nothing was changed",
+            )
+
+    def take(self, digest: Digest, proven: Iterable[bytes], task: Task) -> None:
+        """Keep bytes that prove themselves while they pass; nothing is kept where they do not."""
+        temporary = self._root / "partial" / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
+        try:
+            with temporary.open("xb", buffering=0) as file:
+                for size in pour(proven, file):
+                    task.advance(size)
+                self._blobs.adopt(file, temporary, digest)
+        except OSError as error:
+            raise storage_error(error, temporary) from error
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+    def move_to(self, store: BlobStore, digest: Digest, size: int) -> None:
+        """Let the blob into ``store``, durable; one that is there, or was moved before, is left alone."""
+        path = self._blobs.path(digest)
+        if path is None or store.has(digest):
+            return
+        if not isinstance(store, DirectoryStore):
+            store.put(digest, size, self._blobs.chunks(digest))
+            return
+        try:
+            with path.open("rb") as file:
+                store.adopt(file, path, digest)
+        except OSError as error:
+            raise storage_error(error, path) from error
+
+    def clear(self) -> None:
+        """Remove everything."""
+        for digest in list(self._blobs.digests()):
+            self._blobs.delete(digest)
+        self._blobs.sweep(older_than_s=0)
+
+    def _whole(self, digest: Digest, size: int) -> bool:
+        try:
+            for _ in verified(self._blobs.chunks(digest), digest, size):
+                pass
+        except (DamagedError, StorageError):
+            return False
+        return True
+
+
+@contextmanager
+def opened_quarantine(store: Store) -> Iterator[Quarantine]:
+    """The quarantine of ``store``, for one bundle at a time."""
+    quarantine = Quarantine(store.root)
+    with exclusive(store.root / FOLDER / ".lock"):
+        yield quarantine
+
+
+class Beside:
+    """Reads from quarantine, and from the store what the bundle left out."""
+
+    def __init__(self, quarantine: BlobReader, store: BlobReader) -> None:
+        self._places = (quarantine, store)
+
+    def has(self, digest: Digest) -> bool:
+        return any(place.has(digest) for place in self._places)
+
+    def size(self, digest: Digest) -> int:
+        return self._place(digest).size(digest)
+
+    def chunks(self, digest: Digest, *, offset: int = 0) -> Iterator[bytes]:
+        return self._place(digest).chunks(digest, offset=offset)
+
+    def _place(self, digest: Digest) -> BlobReader:
+        first, second = self._places
+        return first if first.has(digest) else second
+
+
+if TYPE_CHECKING:
+    _fits: type[BlobReader] = Beside
