@@ -98,6 +98,17 @@ def test_a_rescan_replaces_the_older_scan_and_nothing_else(store: Store, keys: K
     assert len(found) == 4
 
 
+def test_a_rescan_replaces_one_that_was_held_without_its_annotations(store: Store, keys: Keys) -> None:
+    image = put_image(store, b"app")
+    for day in range(3):
+        scan = attest(image, predicate_type=VULNERABILITIES, predicate={"day": day}, signer=keys.scan)
+        attach(store, REPOSITORY, scan)
+        store.state.hold(REPOSITORY, scan.manifest.descriptor, subject=image.digest)
+
+    (found,) = attached(store, REPOSITORY, image.digest)
+    assert (found.descriptor.digest, found.predicate_type) == (scan.manifest.digest, VULNERABILITIES)
+
+
 def test_a_strangers_statement_of_the_same_type_stays(store: Store, keys: Keys) -> None:
     image = put_image(store, b"app")
     for signer in (keys.stranger, keys.scan, keys.scan):

@@ -5,9 +5,10 @@ Sources: OCI distribution-spec 1.1, "Listing Referrers" and "Referrers Tag Schem
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
-from sallyport.errors import MalformedError, UsageError
+from sallyport.errors import DamagedError, MalformedError, UsageError
 from sallyport.oci import (
     MANIFEST_LIMIT,
     BlobReader,
@@ -23,7 +24,7 @@ from sallyport.sign.cosign import classic_artifact, classic_tag, is_classic
 from sallyport.sign.model import Artifact, Attachment
 from sallyport.sign.sigstore import KEY, PREDICATE_TYPE, REFERENCE
 from sallyport.sign.statement import LIMIT
-from sallyport.store import Held, Store
+from sallyport.store import Store
 
 REFERRERS = 50
 """Referrers of one image; Kyverno reads no more."""
@@ -47,8 +48,12 @@ def attach(store: Store, repository: str, artifact: Artifact) -> Descriptor:
     if subject is None:
         raise UsageError(f"{artifact.manifest.digest} is about no image and has no tag", "give it a subject or a tag")
     descriptor = _annotated(artifact.manifest)
-    others = [held for held in store.state.referrers(repository, subject.digest) if held.descriptor != descriptor]
-    older = [held for held in others if _replaces(descriptor, held)]
+    others = [
+        (held.descriptor.digest, _annotations(store, held.descriptor))
+        for held in store.state.referrers(repository, subject.digest)
+        if held.descriptor.digest != descriptor.digest
+    ]
+    older = [digest for digest, annotations in others if _replaces(descriptor.annotations, annotations)]
     if len(others) - len(older) >= REFERRERS:
         raise UsageError(
             f"{repository}@{subject.digest} has {len(others)} referrers; clients read no more than {REFERRERS}",
@@ -56,16 +61,15 @@ def attach(store: Store, repository: str, artifact: Artifact) -> Descriptor:
         )
     _put(store, artifact)
     store.state.hold(repository, descriptor, subject=subject.digest)
-    for held in older:
-        if held.descriptor.digest != descriptor.digest:
-            store.state.unhold(repository, held.descriptor.digest)
+    for digest in older:
+        store.state.unhold(repository, digest)
     return descriptor
 
 
 def attached(store: Store, repository: str, digest: Digest) -> tuple[Attachment, ...]:
     """What is attached to an image: its referrers by digest, then what lies under cosign's classic tags."""
     found = [
-        Attachment(held.descriptor, digest, "", held.descriptor.annotations.get(PREDICATE_TYPE, ""))
+        Attachment(held.descriptor, digest, "", _annotations(store, held.descriptor).get(PREDICATE_TYPE, ""))
         for held in store.state.referrers(repository, digest)
     ]
     for name in (classic_tag(digest, kind) for kind in CLASSIC_KINDS):
@@ -140,13 +144,17 @@ def _annotated(manifest: Manifest) -> Descriptor:
     return replace(manifest.descriptor, annotations=manifest.annotations)
 
 
-def _replaces(new: Descriptor, held: Held) -> bool:
-    old = held.descriptor
-    same = all(
-        new.annotations.get(name, "") == old.annotations.get(name, "") for name in (PREDICATE_TYPE, KEY, REFERENCE)
-    )
+def _annotations(store: Store, descriptor: Descriptor) -> Mapping[str, str]:
+    """From the manifest itself: whoever held it may have left them out of its descriptor."""
+    try:
+        return parse_manifest(_read(store.blobs, descriptor), descriptor.media_type).annotations
+    except DamagedError:
+        return descriptor.annotations  # `sallyport verify --store` names what is damaged
+
+
+def _replaces(new: Mapping[str, str], old: Mapping[str, str]) -> bool:
     # What others attached carries no key of ours, and is never replaced.
-    return same and new.artifact_type == old.artifact_type and bool(new.annotations.get(KEY))
+    return bool(new.get(KEY)) and all(new.get(name) == old.get(name) for name in (PREDICATE_TYPE, KEY, REFERENCE))
 
 
 def _put(store: Store, artifact: Artifact) -> None:
