@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -118,3 +120,81 @@ def here(tmp_path: Path) -> Iterator[Store]:
 @pytest.fixture
 def build(here: Store) -> Builder:
     return Builder(here.blobs)
+
+
+@dataclass(frozen=True)
+class Seen:
+    command: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Odd
+
+    def _answer(self) -> None:
+        self.body = self.rfile.read(int(self.headers.get("content-length") or 0))
+        self.server.seen.append(Seen(self.command, self.path, dict(self.headers.items()), self.body))
+        self.server.answer(self)
+
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _answer  # noqa: N815 - the library's names
+
+    def say(self, status: int, body: bytes = b"", *, promise: int | None = None, **headers: str) -> None:
+        """Answer; with ``promise`` more bytes are announced than sent, and the line is cut."""
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        if "Content_Length" not in headers:
+            self.send_header("Content-Length", str(len(body) if promise is None else promise))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+        self.close_connection = self.close_connection or promise is not None
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
+        """Silent."""
+
+
+class Odd(ThreadingHTTPServer):
+    """A registry that does what a test tells it to, however wrong."""
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.seen: list[Seen] = []
+        self.answer: Callable[[Handler], None] = lambda handler: handler.say(404)
+
+    @property
+    def registry(self) -> str:
+        return f"127.0.0.1:{self.server_address[1]}"
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.registry}"
+
+
+@pytest.fixture
+def make_odd() -> Iterator[Callable[[], Odd]]:
+    running: list[tuple[Odd, threading.Thread]] = []
+
+    def make() -> Odd:
+        odd = Odd()
+        thread = threading.Thread(target=odd.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        running.append((odd, thread))
+        return odd
+
+    yield make
+    for odd, thread in running:
+        odd.shutdown()
+        thread.join()
+        odd.server_close()
+
+
+@pytest.fixture
+def odd(make_odd: Callable[[], Odd]) -> Odd:
+    return make_odd()

@@ -230,7 +230,7 @@ def test_a_manifest_has_a_limit(ask: Any) -> None:
 
 
 def test_every_missing_blob_is_named(ask: Any, here: Any, build: Any) -> None:
-    manifest = load_manifest(here.blobs, build.image("app", layers=3))
+    manifest: Any = load_manifest(here.blobs, build.image("app", layers=3))
     status, _, body = ask("PUT", "/v2/app/manifests/1", manifest.raw, Content_Type=manifest.media_type)
     assert status == 400
     errors = json.loads(body)["errors"]
@@ -242,7 +242,7 @@ def test_every_missing_blob_is_named(ask: Any, here: Any, build: Any) -> None:
 
 def test_a_subject_is_acknowledged_before_it_is_there(ask: Any, site: Any, here: Any, build: Any) -> None:
     image = build.image("app")
-    about = load_manifest(here.blobs, build.about(image, "application/vnd.example.bill", "bill"))
+    about: Any = load_manifest(here.blobs, build.about(image, "application/vnd.example.bill", "bill"))
     for blob in about.blobs:
         data = b"".join(here.blobs.chunks(blob.digest))
         ask("POST", f"/v2/app/blobs/uploads/?digest={blob.digest}", data)
@@ -312,7 +312,8 @@ def test_pages_of_tags(ask: Any, site: Any, here: Any, build: Any) -> None:
 def test_deleting(ask: Any, site: Any, here: Any, build: Any) -> None:
     image = build.image("app")
     push_image(site.client, "app", ["1", "2", "3"], here.blobs, image)
-    layer = load_manifest(here.blobs, image).blobs[1].digest
+    manifest: Any = load_manifest(here.blobs, image)
+    layer = manifest.blobs[1].digest
     assert ask("DELETE", "/v2/app/manifests/1")[0] == 202
     assert ask("GET", "/v2/app/manifests/1")[0] == 404
     status, _, body = ask("DELETE", f"/v2/app/blobs/{layer}")
@@ -421,6 +422,6 @@ def test_the_escaping_leaves_the_value_as_it_is() -> None:
 
     value: Any = {"a": "<script>&amp;</script>", "b": ["<", 1]}
     reply = json_reply(value)
-    assert json.loads(reply.body) == value
+    assert json.loads(bytes(reply.body)) == value
     assert b"<" not in bytes(reply.body)
     assert render_json(value) != reply.body

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from sallyport.errors import StorageError, UsageError
+from sallyport.errors import ConfigError, StorageError, UsageError
 
 if TYPE_CHECKING:
     import asyncio
@@ -69,14 +69,18 @@ def serve(
 
     Raises:
         UsageError: the port is taken, or this host has no such address.
+        ConfigError: the certificate or key is missing, or cannot be used.
         StorageError: the server did not start.
     """
     import asyncio
 
+    if (certificate is None) != (key is None):
+        # granian would speak plain HTTP and say nothing.
+        raise ConfigError("a certificate and its key belong together, and one is missing", "name both, or neither")
     reserved, port = _reserve(host, port)
     try:
-        loop = asyncio.new_event_loop()
         server = _server(app, host, port, certificate, key)
+        loop = asyncio.new_event_loop()
         failed: list[BaseException] = []
         thread = threading.Thread(target=_run, args=(loop, server, failed), name=f"serving-{port}", daemon=True)
         thread.start()
@@ -97,16 +101,22 @@ def _server(app: ASGIApp, host: str, port: int, certificate: Path | None, key: P
     from granian.constants import Interfaces
     from granian.server.embed import Server
 
-    return Server(
-        app,
-        address=host,
-        port=port,
-        interface=Interfaces.ASGINL,
-        websockets=False,
-        log_enabled=False,
-        ssl_cert=certificate,
-        ssl_key=key,
-    )
+    try:
+        return Server(
+            app,
+            address=host,
+            port=port,
+            interface=Interfaces.ASGINL,
+            websockets=False,
+            log_enabled=False,
+            ssl_cert=certificate,
+            ssl_key=key,
+        )
+    except OSError as error:  # which TLS errors are, too
+        raise ConfigError(
+            f"{certificate} and {key} are no certificate and key: {error.strerror or error}",
+            "name two PEM files that belong together",
+        ) from error
 
 
 def _run(loop: asyncio.AbstractEventLoop, server: Server, failed: list[BaseException]) -> None:

@@ -97,6 +97,7 @@ def _finish(ask: Ask, session: Upload, there: int) -> None:
             headers={**kind, "Content-Range": f"{there}-{session.size - 1}"},
             body=lambda: _behind(session.chunks_from(), there),
             size=left,
+            idempotent=False,
         ) as response:
             if response.status not in (202, 204):
                 raise failure(response, session.what)
@@ -110,6 +111,8 @@ def _finish(ask: Ask, session: Upload, there: int) -> None:
         headers=kind,
         body=session.chunks_from if whole else b"",
         size=session.size if whole else None,
+        # The other side may have kept a part: it is asked how much, never sent the whole twice.
+        idempotent=False,
     ) as response:
         if response.status not in (201, 204):
             raise failure(response, session.what)
