@@ -22,4 +22,15 @@ class Review:
     reason: str
 
 
-REVIEWED: Mapping[str, Mapping[str, Review]] = MappingProxyType({})
+_EXAMPLE_PAGE = Review(
+    Handling.SKIPPED,
+    "an example page, made when the package is first installed where there is none; an image without it serves its own",
+)
+REVIEWED: Mapping[str, Mapping[str, Review]] = MappingProxyType(
+    {
+        "nginx-common": {
+            "mkdir -p /var/www/html": _EXAMPLE_PAGE,
+            "cp /usr/share/nginx/html/index.html /var/www/html/index.nginx-debian.html": _EXAMPLE_PAGE,
+        },
+    }
+)

@@ -1,0 +1,66 @@
+"""What the old version of a package had and the new one has not: to be whited out, unless somebody else's.
+
+Source: Debian Policy 6.6, step 6 of the upgrade ("remove any files ... in the old ... but not in the new").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from sallyport.compose import Draft, Installed, Style
+from sallyport.oci import Kind
+from sallyport.patch.base import Base
+
+
+def vanished(
+    base: Base, draft: Draft, old: Installed, new_paths: Iterable[str], is_owned: Callable[[str], bool]
+) -> tuple[str, ...]:
+    """The real paths to remove, none of them below another.
+
+    ``new_paths`` are those that the new version lists; ``is_owned(real path)`` says whether another package, as it
+    will be, has it. Configuration files stay, as dpkg leaves them (marked obsolete in its database).
+    """
+    kept = {base.real(path) for path in new_paths} | {base.real(path) for path in old.conffiles}
+    gone: set[str] = set()
+    folders: list[str] = []
+    for path in old.files:
+        real = base.real(path)
+        node = base.rootfs.get(real)
+        if node is None or real in kept or draft.owner(real) or is_owned(real):
+            continue
+        if node.entry.kind is Kind.DIRECTORY:
+            folders.append(real)
+        else:
+            gone.add(real)
+    if old.style is Style.STATUS_D:
+        gone |= _dangling(base, draft, gone)
+    # The deepest first, so that a folder that holds only what goes can go too.
+    for folder in sorted(set(folders) | _emptied(gone, old), key=lambda path: path.count("/"), reverse=True):
+        if all(child in gone for child in draft.children(folder)) and not is_owned(folder):
+            gone.add(folder)
+    return tuple(sorted(path for path in gone if path.rpartition("/")[0] not in gone))
+
+
+def _emptied(gone: set[str], old: Installed) -> set[str]:
+    """``status.d`` lists no folders: those below the package's own name under usr/share are its own."""
+    if old.style is not Style.STATUS_D:
+        return set()
+    parents = {path.rpartition("/")[0] for path in gone}
+    return {path for path in parents if path.rpartition("/")[2] == old.name}
+
+
+def _dangling(base: Base, draft: Draft, gone: set[str]) -> set[str]:
+    """``status.d`` lists no links either: those beside a file that goes, and that lead to it, go with it."""
+    found: set[str] = set()
+    for path in gone:
+        folder, _, name = path.rpartition("/")
+        for child in base.rootfs.children(folder):
+            node = base.rootfs.get(child)
+            if (
+                node is not None
+                and node.entry.kind is Kind.SYMLINK
+                and node.entry.link == name
+                and not draft.owner(child)
+            ):
+                found.add(child)
+    return found
