@@ -12,10 +12,10 @@ from sallyport.errors import DigestMismatchError, MalformedError, MissingBlobErr
 from sallyport.oci import Digest, Image, Listing, Rootfs
 
 if TYPE_CHECKING:
-    from tests.catalog.conftest import Workshop
+    from tests.catalog.conftest import Content, Workshop
 
 OS_RELEASE = b'ID=debian\nVERSION_ID="12"\nVERSION_CODENAME=bookworm\nPRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\n'
-SYSTEM = {"etc/os-release": "-> ../usr/lib/os-release", "usr/lib/os-release": OS_RELEASE}
+SYSTEM: dict[str, Content] = {"etc/os-release": "-> ../usr/lib/os-release", "usr/lib/os-release": OS_RELEASE}
 
 
 def status(*packages: str) -> bytes:
@@ -152,7 +152,7 @@ def test_a_broken_paragraph_refuses_the_whole_bill(workshop: Workshop) -> None:
 
 
 def test_a_layer_is_read_once_for_all_images_that_share_it(workshop: Workshop) -> None:
-    base = {**SYSTEM, "var/lib/dpkg/status": status("a=1")}
+    base: dict[str, Content] = {**SYSTEM, "var/lib/dpkg/status": status("a=1")}
     first = workshop.image(base, {"x": b"1"})
     second = workshop.image(base, {"x": b"2"})
     cache: dict[Digest, Listing] = {}

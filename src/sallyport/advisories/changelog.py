@@ -202,13 +202,15 @@ def read_entries(
             continue
         for statement in entry.statements:
             cve, evidence = statement.id, Evidence(NAME, f"{entry.source} {entry.version}", statement.text)
-            if statement.effect is Effect.CLOSES and cve not in closed:  # 2
+            # Who reverts what no entry has fixed before reverts what caused it.
+            reopens = statement.effect is Effect.REOPENS and (cve in closed or cve in reopened)
+            if not reopens and cve not in closed:  # 2
                 closed.add(cve)
                 if key > first:  # 4
                     add(cve, entry.version, evidence)
                 else:
                     reopened.pop(cve, None)
-            elif statement.effect is Effect.REOPENS and cve in closed:  # 3
+            elif reopens and cve in closed:  # 3
                 closed.remove(cve)
                 reopened[cve] = (entry.version, evidence)
     for cve in tuple(reopened):
