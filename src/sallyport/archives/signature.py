@@ -92,7 +92,8 @@ def _frame(raw: bytes, what: str) -> tuple[str, bytes]:
         del armor[0]
     if not armor or armor[0] != "" or not all(_ARMOR.match(line) for line in armor[1:]):
         raise WrongSignatureError(f"{what} has something else where its signature must be", _MEND)
-    return "\n".join(signed) + "\n", "\n".join((_MIDDLE, *armor, _END, "")).encode()
+    # The line end before the signature is not part of the text.
+    return "\n".join(signed), "\n".join((_MIDDLE, *armor, _END, "")).encode()
 
 
 def _only_signatures(armor: bytes, what: str) -> None:
@@ -120,7 +121,7 @@ def _verify(raw: bytes, text: str, keyring: Keyring, what: str) -> list[tuple[st
             f"{what} is not signed by any trusted key ({keyring.origin})",
             "use another mirror, or name the keyring of this archive; never skip this check",
         ) from error
-    if result.bytes is None or result.bytes.removesuffix(b"\n") != text.encode().removesuffix(b"\n"):
+    if result.bytes != text.encode():
         raise WrongSignatureError(f"{what}: what was signed is not what stands there", _MEND)
     return [(signature.certificate, signature.signing_key) for signature in result.valid_sigs]
 
