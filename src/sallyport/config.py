@@ -6,6 +6,7 @@ Paths in the file are relative to the file.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from datetime import date, timedelta
 from pathlib import Path
@@ -164,7 +165,8 @@ def byte_size(text: str) -> int:
     match = re.fullmatch(r"([0-9]{1,6})([KMGT]?)", text)
     if match is None:
         raise UsageError(f"{text[:20]!r} is not a size", "write it like 700M or 4G; K, M, G, T are powers of 1024")
-    return int(match[1]) * 1024 ** " KMGT".index(match[2] or " ")
+    step: int = 1024 ** " KMGT".index(match[2] or " ")
+    return int(match[1]) * step
 
 
 def schema() -> dict[str, Any]:
@@ -245,10 +247,8 @@ def _explain(text: str, document: Any) -> tuple[str, int, str]:
     unknown = re.search(r"unknown field `([^`]+)`", message)
     if unknown:
         message = f"unknown setting {unknown[1]!r}"
-        try:
+        with contextlib.suppress(AttributeError, KeyError, TypeError):
             line = node.lc.key(unknown[1])[0] + 1
-        except (AttributeError, KeyError, TypeError):
-            pass
     message = message.replace("`", "'").replace("Object missing required field", "missing setting")
     message = message.replace("Expected 'object', got 'null'", "expected settings, found nothing")
     where = ".".join(names).replace(".[", "[")
@@ -267,7 +267,9 @@ def example(side: Literal["outside", "inside"], **values: str) -> str:
         "listen": "127.0.0.1:5000",
         "mirror": "    - from: registry.example/library/debian\n      tags: [12-slim]\n"
         "      platforms: [linux/amd64, linux/arm64]\n      to: library/debian\n",
-        "registries": "    # - name: registry.example\n    #   address: 10.0.0.5:5000\n    #   plain-http: true\n    []\n",
+        "registries": (
+            "    # - name: registry.example\n    #   address: 10.0.0.5:5000\n    #   plain-http: true\n    []\n"
+        ),
         "archive_mirror": "",
         "archive_security": "",
         "suite": "bookworm",

@@ -20,7 +20,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from sallyport.bundle import FeedFile, Released
+from sallyport.bundle import FeedFile, Receipt, Released
 from sallyport.catalog import Bill
 from sallyport.gate import Verdict
 from sallyport.match import Scan
@@ -115,6 +115,9 @@ class Ledger:
 
     def put_feed(self, feed: FeedFile) -> bool:
         return self._put("feed", "current", feed)
+
+    def put_receipt(self, receipt: Receipt) -> bool:
+        return self._put("receipt", f"{receipt.destination}/{receipt.position}", receipt)
 
     def _put(self, kind: str, key: str, value: object) -> bool:
         body = encode(value)

@@ -6,41 +6,48 @@ A step that finds its work done already says so and changes nothing, so every st
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
 
-from sallyport.advisories import Feed, export_feed
-from sallyport.archives import Archive
-from sallyport.bundle import Attached, Blob, FeedFile, Released
-from sallyport.catalog import Bill, catalogue
-from sallyport.errors import ConfigError
-from sallyport.gate import Passed, Undecided, Verdict, judge
+from sallyport import founding, steps
+from sallyport.audit import Report, write_report
+from sallyport.bundle import (
+    Anchor,
+    BundlePlan,
+    Position,
+    Released,
+    Signers,
+    TrustedKey,
+    TrustStore,
+    Written,
+    newest_receipt,
+    next_position,
+    plan_bundle,
+    read_roots,
+    verify_bundle,
+    write_bundle,
+)
+from sallyport.errors import ConfigError, DamagedError, UsageError
+from sallyport.gate import Passed, Verdict, judge
+from sallyport.gitops import Pinned, PinTo, init_repository, pin
 from sallyport.ledger import Candidate, Ledger, Upstream
-from sallyport.match import Scan, scan as scan_bill
-from sallyport.mirror import Mirrored, Planned, Selector
-from sallyport.oci import Descriptor, Digest, Image, load_images, walk
-from sallyport.patch import Patched, PatchPlan
-from sallyport.sign import Purpose
-from sallyport.site import Site
+from sallyport.mirror import Mirrored, Planned
+from sallyport.oci import Reference, load_images, reachable
+from sallyport.patch import PatchPlan
+from sallyport.promote import Promotion
+from sallyport.receive import Received
+from sallyport.sign import FileSigner, Purpose
+from sallyport.site import PASSPHRASE, Site
+from sallyport.steps import Scanned
+from sallyport.store import Problem, verify_store
+from sallyport.transport import open_transport
 
-
-@dataclass(frozen=True, slots=True)
-class Scanned:
-    """A tag with the scans of its platforms."""
-
-    name: str
-    descriptor: Descriptor
-    scans: tuple[Scan, ...]
-
-    @property
-    def vulnerabilities(self) -> frozenset[str]:
-        """Distinct identifiers over all platforms."""
-        return frozenset[str]().union(*(scan.vulnerabilities for scan in self.scans))
-
-    @property
-    def fixable(self) -> int:
-        """How many of them have a known fix."""
-        return len({finding.id for scan in self.scans for finding in scan.findings if finding.fixable})
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +66,40 @@ class ReleaseOutcome:
     new: bool
 
 
+@dataclass(frozen=True, slots=True)
+class BundleOutcome:
+    """What was carried, or would be."""
+
+    plan: BundlePlan
+    written: Written | None  # None: a dry run, or nothing to carry
+    since: Position | None  # of the receipt that it builds on
+    ignored: tuple[str, ...]  # receipts that do not count, and why
+
+    @property
+    def carried(self) -> int:
+        """Bytes of all files of the bundle."""
+        return 0 if self.written is None else self.written.bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a run."""
+
+    name: str
+    seconds: float
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One side's pipeline, once."""
+
+    side: str
+    steps: tuple[Step, ...]
+    refused: tuple[str, ...]  # images that did not pass, and why
+    carried: int  # bytes written to the medium outside, read from it inside
+
+
 # --- outside: 1 to 8 --------------------------------------------------------------------------
 
 
@@ -68,15 +109,14 @@ def plan(site: Site) -> tuple[tuple[Planned, ...], tuple[tuple[str, PatchPlan], 
 
     site.must_be("outside", "plan")
     with site.clients() as client_for:
-        planned = plan_mirror(client_for, _selectors(site), site.store)
+        planned = plan_mirror(client_for, steps.selectors(site), site.store)
     ledger = Ledger(site.store.state)
     patches: list[tuple[str, PatchPlan]] = []
     if ledger.upstreams():
         with site.archive() as archive:
             for upstream in ledger.upstreams():
-                for image in load_images(site.store.blobs, upstream.descriptor):
-                    if (patch_plan := _plan_patch(site, archive, image)) is not None:
-                        patches.append((upstream.name, patch_plan))
+                plans = (steps.plan_for(site, archive, i) for i in load_images(site.store.blobs, upstream.descriptor))
+                patches += [(upstream.name, found) for found in plans if found is not None]
     return planned, tuple(patches)
 
 
@@ -86,7 +126,7 @@ def mirror(site: Site) -> tuple[Mirrored, ...]:
 
     site.must_be("outside", "mirror")
     with site.clients() as client_for:
-        results = copy(client_for, _selectors(site), site.store, executor=site.executor, progress=site.progress)
+        results = copy(client_for, steps.selectors(site), site.store, executor=site.executor, progress=site.progress)
     for result in results:
         reference = f"{result.reference.registry}/{result.reference.repository}:{result.reference.tag}"
         upstream = Upstream(result.repository, result.tag, f"{reference}@{result.descriptor.digest}", result.descriptor)
@@ -100,7 +140,7 @@ def scan(site: Site) -> tuple[Scanned, ...]:
     """2 to 4. Store -> bills -> findings, for every mirrored tag."""
     site.must_be("outside", "scan")
     with site.archive() as archive:
-        return _scan(site, archive, [(u.name, u.descriptor) for u in Ledger(site.store.state).upstreams()])
+        return steps.scan_images(site, archive, [(u.name, u.descriptor) for u in Ledger(site.store.state).upstreams()])
 
 
 def patch(site: Site) -> tuple[Candidate, ...]:
@@ -113,17 +153,19 @@ def patch(site: Site) -> tuple[Candidate, ...]:
     with site.archive() as archive:
         for upstream in ledger.upstreams():
             images = load_images(site.store.blobs, upstream.descriptor)
-            done = tuple(p for image in images if (p := _patch_one(site, archive, upstream, image)) is not None)
+            done = tuple(p for image in images if (p := steps.patch_image(site, archive, upstream, image)) is not None)
             replaced = {p.before.digest: p.after for p in done if p.before.digest != p.after.digest}
             descriptor = upstream.descriptor
             if replaced:
                 descriptor = patch_index(site.store.blobs, descriptor, replaced, base_name=upstream.reference)
-                _hold(site, upstream.repository, descriptor)
+                steps.hold(site, upstream.repository, descriptor)
             candidate = Candidate(upstream, descriptor, done)
             if ledger.put_candidate(candidate) and candidate.changed:
-                site.store.state.append("patched", f"{upstream.name}@{descriptor.digest}", _patch_detail(candidate))
+                site.store.state.append(
+                    "patched", f"{upstream.name}@{descriptor.digest}", steps.patch_detail(candidate)
+                )
             candidates.append(candidate)
-        _scan(site, archive, [(c.upstream.name, c.descriptor) for c in candidates])
+        steps.scan_images(site, archive, [(c.upstream.name, c.descriptor) for c in candidates])
     for candidate in candidates:
         for p in candidate.patched:
             before = ledger.scan(p.before.digest)
@@ -141,9 +183,9 @@ def gate(site: Site) -> tuple[Judged, ...]:
         images = load_images(site.store.blobs, candidate.descriptor)
         scans = [found for image in images if (found := ledger.scan(image.descriptor.digest)) is not None]
         name = f"{candidate.upstream.name}@{candidate.descriptor.digest}"
-        verdict = _judge(site, candidate.upstream.repository, images, scans)
+        verdict = steps.judge_scans(site, candidate.upstream.repository, images, scans)
         if ledger.put_verdict(candidate.descriptor.digest, verdict):
-            _record_verdict(site, name, verdict)
+            steps.record_verdict(site, name, verdict)
         judged.append(Judged(candidate, verdict))
     return tuple(judged)
 
@@ -159,8 +201,8 @@ def release(site: Site) -> tuple[ReleaseOutcome, ...]:
         if known:
             outcomes.append(ReleaseOutcome(known[-1], new=False))
         elif isinstance(ledger.verdict(descriptor.digest), Passed):
-            tag = _next_tag(site, upstream)
-            attached = _sign(site, upstream.repository, tag, descriptor)
+            tag = steps.next_tag(site, upstream)
+            attached = steps.sign_release(site, upstream.repository, tag, descriptor)
             # The tag last: whoever sees it finds the signatures already there.
             site.store.state.set_tag(upstream.repository, tag, descriptor, immutable=True)
             released = Released(upstream.repository, tag, descriptor, upstream.reference, attached)
@@ -172,159 +214,261 @@ def release(site: Site) -> tuple[ReleaseOutcome, ...]:
     return tuple(outcomes)
 
 
-# --- how the steps above do it ----------------------------------------------------------------
-
-
-def _selectors(site: Site) -> tuple[Selector, ...]:
-    from sallyport.mirror import make_selector
-
-    return tuple(
-        make_selector(section.source, section.tags, platforms=section.parsed_platforms(), to=section.to)
-        for section in site.config.outside.mirror
+def bundle(site: Site, *, dry_run: bool = False, full: bool = False) -> BundleOutcome:
+    """8 and 9. Newest releases -> a signed bundle on the medium, without what the newest receipt lists."""
+    site.must_be("outside", "bundle")
+    ledger, medium = Ledger(site.store.state), open_transport(site.medium)
+    receipt, wrong = None, ()
+    if not full:
+        receipt_key = site.path(site.config.outside.receipt_key)
+        if receipt_key.is_file():
+            key = founding.read_public(receipt_key)
+            receipt, wrong = newest_receipt(medium.receipts(), key, destination=site.config.destination)
+    feed = ledger.feed()
+    plan_ = plan_bundle(
+        steps.newest_releases(ledger),
+        lambda descriptor: reachable(site.store.blobs, descriptor),
+        receipt,
+        destination=site.config.destination,
+        feeds=() if feed is None else (feed,),
+        keys=tuple(TrustedKey(p.value, site.keys.public(p).pem) for p in (Purpose.RELEASE, Purpose.SCAN)),
     )
-
-
-def _bill(site: Site, image: Image) -> Bill:
-    """The image's bill; an image never changes, so it is catalogued once."""
-    ledger = Ledger(site.store.state)
-    bill = ledger.bill(image.descriptor.digest)
-    if bill is None:
-        bill = catalogue(image, site.store.blobs)
-        ledger.put_bill(bill)
-    return bill
-
-
-def _scan(site: Site, archive: Archive, names: Sequence[tuple[str, Descriptor]]) -> tuple[Scanned, ...]:
-    """Scan each named image for each of its platforms with every configured source."""
-    ledger = Ledger(site.store.state)
-    images = {name: load_images(site.store.blobs, descriptor) for name, descriptor in names}
-    fleet = [image for upstream in ledger.upstreams() for image in load_images(site.store.blobs, upstream.descriptor)]
-    wanted = {image.descriptor.digest: image for image in (*fleet, *(i for group in images.values() for i in group))}
-    with site.progress.task("catalogue", len(wanted)) as task:
-        bills = {}
-        for digest, image in wanted.items():
-            bills[digest] = _bill(site, image)
-            task.advance(1)
-    # The fleet as it came is asked about too, so that the feed that crosses knows what was mended.
-    with site.sources(archive) as sources:
-        feeds = tuple(source.feed(tuple(bills.values())) for source in sources)
-    if not feeds:
-        raise ConfigError(
-            f"{site.root}: no advisory source is configured, so nothing can be scanned",
-            "add one to sallyport.yaml, for example: advisories: [{kind: changelog}]",
+    written = None
+    if not plan_.empty and not dry_run:
+        written = write_bundle(
+            plan_,
+            site.store.blobs,
+            medium.outgoing,
+            position=next_position(site.store, site.config.destination),
+            created=site.clock.now(),
+            roots=read_roots(founding.roots_folder(site)),
+            signers=_signers(site),
+            progress=site.progress,
         )
-    _keep_feeds(site, feeds)
-    results: list[Scanned] = []
-    for name, descriptor in names:
-        scans: list[Scan] = []
-        for image in images[name]:
-            digest = image.descriptor.digest
-            found = scan_bill(bills[digest], feeds, now=site.clock.now(), side="outside")
-            if ledger.put_scan(found):
-                site.store.state.append(
-                    "scanned",
-                    f"{name}@{digest}",
-                    {
-                        "platform": str(found.platform),
-                        "packages": str(found.packages),
-                        "vulnerabilities": str(len(found.vulnerabilities)),
-                    },
-                )
-            scans.append(found)
-        results.append(Scanned(name, descriptor, tuple(scans)))
+        detail = {"releases": str(len(plan_.released)), "bytes": str(written.bytes), "left out": str(plan_.spared)}
+        site.store.state.append("bundled", written.name, detail)
+    since = None if receipt is None else receipt.position
+    return BundleOutcome(plan_, written, since, tuple(error.message for error in wrong))
+
+
+# --- inside: 10 to 14 -------------------------------------------------------------------------
+
+
+def receive(site: Site, folder: Path | None = None) -> tuple[Received, ...]:
+    """10. Bundles on the medium -> imported images, a receipt back."""
+    from sallyport.receive import receive as cross
+
+    site.must_be("inside", "receive")
+    medium = open_transport(site.medium)
+    trust = TrustStore.open(founding.trust_folder(site))
+    waiting = [folder] if folder is not None else medium.waiting(trust.destination, after=trust.position)
+    results = []
+    for path in waiting:
+        received = cross(
+            path,
+            site.store,
+            TrustStore.open(founding.trust_folder(site)),
+            scan=lambda released, blobs, feeds: steps.scan_inside(site, released, blobs, feeds),
+            judge=lambda released, scans: judge(
+                scans, site.config.policy.policy(), repository=released.repository, now=site.clock.now()
+            ),
+            signer=site.keys.signer(Purpose.RECEIPT),
+            registry=site.config.registry_name,
+            clock=site.clock,
+            executor=site.executor,
+            progress=site.progress,
+        )
+        steps.record_received(site, received)
+        medium.put_receipt(received.receipt_file)
+        results.append(received)
     return tuple(results)
 
 
-def _keep_feeds(site: Site, feeds: tuple[Feed, ...]) -> None:
-    """The advisories as one blob, for the inside to scan with."""
-    raw = export_feed(feeds)
-    digest = Digest.of(raw)
-    site.store.blobs.put(digest, len(raw), [raw])
-    as_of = min(feed.as_of for feed in feeds)
-    Ledger(site.store.state).put_feed(FeedFile(Blob(digest, len(raw)), ", ".join(f.source for f in feeds), as_of))
+def promote(site: Site, *, image: str = "", channel: str = "") -> tuple[Promotion, ...]:
+    """12. Newest imported releases -> the channel."""
+    from sallyport.promote import promote as move
+
+    channel = channel or site.config.inside.channel
+    if image:
+        repository, _, tag = image.rpartition(":")
+        if not repository or "/" in tag:
+            raise UsageError(f"{image!r} names no tag", "write it like library/web:12-20261124.1")
+        wanted = [(repository, tag)]
+    else:
+        wanted = [(released.repository, released.tag) for released in steps.newest_releases(Ledger(site.store.state))]
+    results = []
+    for repository, tag in wanted:
+        promotion = move(site.store.state, repository, tag, channel=channel)
+        if promotion.moved:
+            detail = {"channel": channel, "digest": str(promotion.descriptor.digest)}
+            site.store.state.append("promoted", f"{repository}:{tag}", detail)
+        results.append(promotion)
+    return tuple(results)
 
 
-def _plan_patch(site: Site, archive: Archive, image: Image) -> PatchPlan | None:
-    from sallyport.patch import plan_patch
-
-    ledger = Ledger(site.store.state)
-    bill, found = ledger.bill(image.descriptor.digest), ledger.scan(image.descriptor.digest)
-    if bill is None or found is None or not any(package.kind == "deb" for package in bill.packages):
-        return None
-    everything = site.config.outside.patch == "everything"
-    return plan_patch(image, bill, found, archive, everything=everything, blobs=site.store.blobs)
-
-
-def _patch_one(site: Site, archive: Archive, upstream: Upstream, image: Image) -> Patched | None:
-    """Patch one image; the same image and plan were patched once already, and give the same digest."""
-    from sallyport.patch import patch as apply
-
-    plan_ = _plan_patch(site, archive, image)
-    if plan_ is None:
-        return None
-    known = next((c for c in Ledger(site.store.state).candidates() if c.upstream.name == upstream.name), None)
-    for before in known.patched if known is not None else ():
-        if (
-            before.plan == plan_
-            and site.store.blobs.has(before.after.digest)
-            and site.store.blobs.has(before.layer.digest)
-        ):
-            return before
-    return apply(image, plan_, archive, site.store.blobs, progress=site.progress)
+def gitops(site: Site) -> Pinned | None:
+    """13. The channel -> digests pinned in Git."""
+    site.must_be("inside", "gitops")
+    section, channel = site.config.inside.gitops, site.config.inside.channel
+    if section is None:
+        raise ConfigError("no Git repository is configured", "add inside.gitops.repository to sallyport.yaml")
+    repository = site.path(section.repository)
+    if not repository.exists():
+        init_repository(repository, {}, branch=section.branch, author=section.author, now=site.clock.now())
+    pins: dict[str, PinTo] = {}
+    for released in Ledger(site.store.state).releases():
+        tag = site.store.state.tag(released.repository, channel)
+        if tag is not None and tag.descriptor.digest == released.descriptor.digest:
+            name = f"{site.config.registry_name}/{released.repository}"
+            digest = released.descriptor.digest
+            pins[name] = PinTo(Reference(site.config.registry_name, released.repository, released.tag, digest))
+    message = (
+        f"Roll out {channel}: {', '.join(sorted(f'{p.reference.repository}:{p.shown_tag}' for p in pins.values()))}"
+    )
+    pinned = pin(
+        repository, branch=section.branch, pins=pins, message=message, author=section.author, now=site.clock.now()
+    )
+    if pinned is not None:
+        site.store.state.append("pinned", pinned.commit, {"files": ", ".join(pinned.files)[:2000]})
+    return pinned
 
 
-def _patch_detail(candidate: Candidate) -> dict[str, str]:
-    names = sorted({f"{u.new.name} {u.new.version}" for p in candidate.patched for u in p.plan.upgrades})
-    closes = {cve for p in candidate.patched for u in p.plan.upgrades for cve in u.closes}
-    return {
-        "upstream": candidate.upstream.reference,
-        "packages": ", ".join(names)[:2000],
-        "closes": str(len(closes)),
-    }
+def audit(site: Site, output: Path | None = None) -> tuple[Path, Report]:
+    """14. Journal and facts -> the report.
+
+    Raises:
+        DamagedError: the journal's chain is broken; the report is written first, and says so.
+    """
+    path = output or site.path(site.config.inside.report)
+    title = f"{site.config.destination}, {site.config.side}"
+    report = write_report(site.store, path, title=title, now=site.clock.now())
+    site.store.state.verify_journal()
+    return path, report
 
 
-def _judge(site: Site, repository: str, images: Sequence[Image], scans: Sequence[Scan]) -> Verdict:
-    if len(scans) != len(images) or not images:
-        return Undecided(("not every platform of the image was scanned",))
-    return judge(scans, site.config.policy.policy(), repository=repository, now=site.clock.now())
+# --- the whole side, once or on a schedule ----------------------------------------------------
 
 
-def _record_verdict(site: Site, name: str, verdict: Verdict) -> None:
-    detail = {"verdict": type(verdict).__name__.lower(), "because": "; ".join(verdict.because)[:2000]}
-    site.store.state.append("judged", name, detail)
+def run(site: Site, *, schedule: bool = False) -> Iterator[Run]:
+    """The whole side once, or whenever the configured cron expression says, until interrupted.
+
+    Raises:
+        ConfigError: a schedule is asked for and none, or a wrong one, is configured.
+    """
+    once = run_outside if site.config.side == "outside" else run_inside
+    if not schedule:
+        yield once(site)
+        return
+    for at in steps.due_times(site):
+        site.progress.say(f"next run at {at:%Y-%m-%d %H:%M} UTC")
+        time.sleep(max(0.0, (at - site.clock.now()).total_seconds()))
+        yield once(site)
 
 
-def _hold(site: Site, repository: str, descriptor: Descriptor) -> None:
-    """Make the manifests below ``descriptor`` readable through ``repository``."""
-    for found, manifest in walk(site.store.blobs, descriptor):
-        subject = None if manifest.subject is None else manifest.subject.digest
-        site.store.state.hold(repository, found, subject=subject)
+def run_outside(site: Site) -> Run:
+    """1 to 9."""
+    done = _Steps(site)
+    mirrored = done("mirror", lambda: mirror(site), steps.tell_mirrored)
+    if not mirrored:
+        raise ConfigError("nothing is selected to mirror", "add outside.mirror to sallyport.yaml")
+    done("scan", lambda: scan(site), steps.tell_scanned)
+    done("patch", lambda: patch(site), steps.tell_patched)
+    judged = done("gate", lambda: gate(site), lambda value: steps.tell_verdicts([j.verdict for j in value]))
+    done("release", lambda: release(site), lambda value: steps.tell_new(sum(o.new for o in value), "release"))
+    carried = done("bundle", lambda: bundle(site), _tell_bundle)
+    refused = tuple(
+        f"{j.candidate.upstream.name}: {'; '.join(j.verdict.because)}"
+        for j in judged
+        if not isinstance(j.verdict, Passed)
+    )
+    return Run("outside", tuple(done.steps), refused, carried.carried)
 
 
-def _next_tag(site: Site, upstream: Upstream) -> str:
-    """``<upstream-tag>-<yyyymmdd>.<n>``, the first that is free."""
-    stem = f"{upstream.tag[:110]}-{site.clock.now():%Y%m%d}"
-    number = 1
-    while site.store.state.tag(upstream.repository, f"{stem}.{number}") is not None:
-        number += 1
-    return f"{stem}.{number}"
+def run_inside(site: Site) -> Run:
+    """10 to 14."""
+    done = _Steps(site)
+    received = done("receive", lambda: receive(site), steps.tell_received)
+    done("promote", lambda: promote(site), lambda value: steps.tell_new(sum(p.moved for p in value), "channel move"))
+    if site.config.inside.gitops is not None:
+        done("gitops", lambda: gitops(site), lambda value: "nothing to commit" if value is None else value.commit[:12])
+    done("audit", lambda: audit(site), lambda value: str(value[0].name))
+    outcomes = [outcome for one in received for outcome in one.outcomes]
+    refused = tuple(f"{o.released.name}: {'; '.join(o.verdict.because)}" for o in outcomes if not o.imported)
+    return Run("inside", tuple(done.steps), refused, sum(one.bytes for one in received))
 
 
-def _sign(site: Site, repository: str, tag: str, descriptor: Descriptor) -> tuple[Attached, ...]:
-    """Signatures in both forms on the index and on each image, and a scan statement on each image."""
-    from sallyport.sign import attach, attest_scan, sign_image
+class _Steps:
+    """Times each step and says what it did."""
 
-    ledger = Ledger(site.store.state)
-    release_key, scan_key = site.keys.signer(Purpose.RELEASE), site.keys.signer(Purpose.SCAN)
-    reference = f"{site.config.registry_name}/{repository}:{tag}"
-    attached: list[Attached] = []
-    images = {image.descriptor.digest: image.descriptor for image in load_images(site.store.blobs, descriptor)}
-    for subject in {descriptor.digest: descriptor, **images}.values():
-        artifacts = list(sign_image(subject, reference=reference, signer=release_key))
-        found = ledger.scan(subject.digest)
-        if found is not None:
-            artifacts.append(attest_scan(subject, found, signer=scan_key))
-        for artifact in artifacts:
-            where = attach(site.store, repository, artifact)
-            attached.append(Attached(where, subject.digest, artifact.tag))
-    return tuple(attached)
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self.steps: list[Step] = []
+
+    def __call__(self, name: str, work: Callable[[], T], tell: Callable[[T], str]) -> T:
+        started = time.monotonic()
+        result = work()
+        step = Step(name, time.monotonic() - started, tell(result))
+        self.steps.append(step)
+        self._site.progress.say(f"{name:8} {step.seconds:6.1f} s  {step.summary}")
+        return result
+
+
+# --- beside the journey -----------------------------------------------------------------------
+
+
+def verify(site: Site, folder: Path | None = None) -> tuple[Problem, ...]:
+    """Prove a bundle (against the root that this side trusts), or the store."""
+    if folder is None:
+        return verify_store(site.store, progress=site.progress)
+    if site.config.side == "inside":
+        anchor = TrustStore.open(founding.trust_folder(site)).anchor
+    else:
+        anchor = Anchor.of(read_roots(founding.roots_folder(site))[0])
+    try:
+        verify_bundle(folder, anchor, progress=site.progress)
+    except DamagedError as error:
+        return (Problem(folder.name, error.message, error.mend),)
+    return ()
+
+
+@contextmanager
+def serve(site: Site, *, listen: str = "", writable: bool = False) -> Iterator[str]:
+    """The store as a registry, with the status page at its root, while the block runs; gives its address."""
+    from sallyport.registry import make_app
+    from sallyport.registry import serve as start
+    from sallyport.web import status_routes
+
+    host, _, port = (listen or site.config.listen).rpartition(":")
+    if not host or not port.isdigit():
+        raise UsageError(f"{listen!r} is no address to listen on", "write it like 127.0.0.1:5000")
+    title = f"{site.config.destination}, {site.config.side}"
+    app = make_app(site.store, writable=writable, extra_routes=status_routes(site.store, title))
+    with start(app, host=host.strip("[]"), port=int(port)) as serving:
+        yield serving.url
+
+
+def _signers(site: Site) -> Signers:
+    passphrase = os.environ.get(PASSPHRASE)
+    approvers = tuple(FileSigner.load(site.path(path), passphrase) for path in site.config.outside.approvers)
+    return Signers(approvers, site.keys.signer(Purpose.SNAPSHOT), site.keys.signer(Purpose.TIMESTAMP))
+
+
+def _tell_bundle(outcome: BundleOutcome) -> str:
+    if outcome.written is None:
+        return "nothing to carry: the inside holds everything already"
+    plan_ = outcome.plan
+    return (
+        f"{outcome.written.name}: {len(plan_.released)} releases, {outcome.carried / 1024 / 1024:.1f} MiB carried, "
+        f"{plan_.spared / 1024 / 1024:.1f} MiB left out"
+    )
+
+
+def wait_for_interrupt() -> None:
+    """Until Ctrl-C or a termination signal."""
+    import signal
+    import threading
+
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    ended.wait()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sallyport.archives import Archive
     from sallyport.registry import RegistryClient
 
-PASSPHRASE = "SALLYPORT_KEY_PASSPHRASE"
+PASSPHRASE = "SALLYPORT_KEY_PASSPHRASE"  # noqa: S105 - the name of a variable
 """The environment variable with the passphrase of the key files, where they have one."""
 
 
@@ -39,6 +39,12 @@ class Site:
     def path(self, text: str) -> Path:
         """A path of the configuration file."""
         return self.root / Path(text).expanduser()
+
+    @property
+    def medium(self) -> str:
+        """The address of the medium; a path is relative to the configuration file."""
+        text = self.config.medium
+        return text if ":" in text else f"media:{self.path(text)}"
 
     def must_be(self, side: str, verb: str) -> None:
         """Raises UsageError unless this is the ``side`` that ``verb`` belongs to."""
@@ -86,11 +92,11 @@ class Site:
         from sallyport.engine import Http
 
         section = self.config.outside.archive
-        mirrors = find_mirrors(
-            mirror=section.mirror or None, security=section.security or None, environ=os.environ
-        )
+        mirrors = find_mirrors(mirror=section.mirror or None, security=section.security or None, environ=os.environ)
         cache = DirectoryStore(self.path(self.config.cache), durable=False)
-        from_environment = any(os.environ.get(name) for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"))
+        from_environment = any(
+            os.environ.get(name) for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
+        )
         with Http(proxies=None if from_environment else apt_proxies() or None) as http:
             keyring = load_keyring(
                 [self.path(section.keyring)] if section.keyring else [],
@@ -147,7 +153,13 @@ def open_site(
     store = open_store(root / config.store, clock=clock)
     try:
         yield Site(
-            config, root, store, KeyFolder(root / config.keys, os.environ.get(PASSPHRASE)), clock, progress or Silent(), executor or Threads(4)
+            config,
+            root,
+            store,
+            KeyFolder(root / config.keys, os.environ.get(PASSPHRASE)),
+            clock,
+            progress or Silent(),
+            executor or Threads(4),
         )
     finally:
         store.state.close()
