@@ -94,7 +94,7 @@ def blobs() -> Memory:
     return Memory()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def new_blobs() -> Callable[[], Memory]:
     """For property tests, which need a fresh one for every example."""
     return Memory

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import contextlib
 import gzip
 import io
 import lzma
@@ -84,11 +85,9 @@ def test_one_flipped_bit_is_refused_or_harmless(kind: Compression) -> None:
     raw = bytearray(COMPRESS[kind](TEXT[:300]))
     for at in range(len(raw) * 8):
         raw[at // 8] ^= 1 << at % 8
-        try:
+        with contextlib.suppress(SallyportError):
             # Bits of headers that say nothing (a time, a name) may flip; the content never.
             assert whole(bytes(raw), kind) == TEXT[:300]
-        except SallyportError:
-            pass
         raw[at // 8] ^= 1 << at % 8
 
 
@@ -104,12 +103,11 @@ def test_another_format_is_refused(kind: Compression) -> None:
 def test_a_bomb_stops_at_the_limit_in_small_pieces(kind: Compression) -> None:
     bomb = COMPRESS[kind](bytes(64 << 20))
     assert len(bomb) < 1 << 17
-    made = 0
+    made: list[int] = []
     with pytest.raises(OversizeError, match="inflates to more"):
-        for piece in decompress([bomb], kind, what="the bomb", limit=5 << 20):
-            assert len(piece) <= CHUNK
-            made += len(piece)
-    assert made <= 5 << 20
+        made.extend(map(len, decompress([bomb], kind, what="the bomb", limit=5 << 20)))
+    assert max(made) <= CHUNK
+    assert sum(made) <= 5 << 20
 
 
 def test_the_limit_itself_is_allowed() -> None:
@@ -158,10 +156,8 @@ def test_an_xz_stream_that_asks_for_much_memory_is_refused() -> None:
 
 
 def test_media_types_choose_the_way() -> None:
-    for kind, types in (
-        ("gz", media_types.TAR_GZIP),
-        ("zst", media_types.TAR_ZSTD),
-    ):
+    ways: dict[Compression, frozenset[str]] = {"gz": media_types.TAR_GZIP, "zst": media_types.TAR_ZSTD}
+    for kind, types in ways.items():
         for media_type in types:
             raw = COMPRESS[kind](TEXT)
             assert b"".join(inflate([raw], media_type, what="x", limit=1 << 20)) == TEXT
@@ -190,15 +186,15 @@ def test_an_error_of_the_source_passes_through() -> None:
 def test_whatever_is_accepted_is_what_the_standard_library_reads(
     noise: bytes, parts: list[bytes], data: st.DataObject
 ) -> None:
-    kind = data.draw(st.sampled_from(["gz", "xz", "bz2"]))
-    raw = bytearray(b"".join(COMPRESS[kind](part) for part in parts) + (noise if data.draw(st.booleans()) else b""))
-    if raw and data.draw(st.booleans()):
-        raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
-    peers: dict[str, Callable[[bytes], bytes]] = {
+    peers: dict[Compression, Callable[[bytes], bytes]] = {
         "gz": gzip.decompress,
         "xz": lzma.decompress,
         "bz2": bz2.decompress,
     }
+    kind = data.draw(st.sampled_from(list(peers)))
+    raw = bytearray(b"".join(COMPRESS[kind](part) for part in parts) + (noise if data.draw(st.booleans()) else b""))
+    if raw and data.draw(st.booleans()):
+        raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
     try:
         ours = whole(bytes(raw), kind)
     except SallyportError:

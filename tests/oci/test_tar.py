@@ -31,8 +31,8 @@ def written(*members: tuple[Entry, bytes]) -> bytes:
     return b"".join(pieces)
 
 
-def file(path: str, content: bytes = b"", **fields: int) -> tuple[Entry, bytes]:
-    return Entry(path, Kind.FILE, size=len(content), **fields), content
+def file(path: str, content: bytes = b"", *, uid: int = 0, mtime: int = 0) -> tuple[Entry, bytes]:
+    return Entry(path, Kind.FILE, size=len(content), uid=uid, mtime=mtime), content
 
 
 def read(raw: bytes | Iterable[bytes], limits: TarLimits | None = None) -> list[tuple[Entry, bytes]]:

@@ -64,7 +64,7 @@ def _copy(folder: Path, blobs: BlobReader, descriptor: Descriptor) -> None:
 class LayoutReader:
     """The blobs and entries of the layout in ``folder``.
 
-    Nothing outside is ever read: a digest cannot climb, and a link or device in place of a file is refused.
+    Nothing outside is ever read: a digest cannot climb, and a link, pipe or device among its files is refused.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -93,9 +93,10 @@ class LayoutReader:
 
     def has(self, digest: Digest) -> bool:
         try:
-            return stat.S_ISREG(self._file(digest).lstat().st_mode)
-        except OSError:
+            self._open(self._file(digest), str(digest)).close()
+        except DamagedError:
             return False
+        return True
 
     def size(self, digest: Digest) -> int:
         with self._open(self._file(digest), str(digest)) as file:
@@ -116,22 +117,35 @@ class LayoutReader:
         return self.folder / "blobs" / digest.algorithm / digest.hex
 
     def _small(self, name: str, limit: int) -> bytes:
+        pieces = bytearray()
         with self._open(self.folder / name, name) as file:
-            return file.read(limit + 1)
+            while len(pieces) <= limit and (piece := file.read(limit + 1 - len(pieces))):
+                pieces += piece
+        return bytes(pieces)
 
     def _open(self, path: Path, name: str) -> BinaryIO:
+        """Open ``path``, one of our own folders at a time: a link among them would lead out."""
+        folder = -1
         try:
+            folder = os.open(self.folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            *above, last = path.relative_to(self.folder).parts
+            for part in above:
+                below = os.open(part, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+                os.close(folder)
+                folder = below
             # Not blocking: a pipe put in place of a file would otherwise wait for ever.
-            handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            handle = os.open(last, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                os.close(handle)
+                raise self._refused(name, "not a plain file")
         except FileNotFoundError as error:
             raise MissingBlobError(f"{name} is not in the layout {self.folder}", _MEND) from error
         except OSError as error:
             raise self._refused(name, error.strerror or str(error)) from error
-        file = open(handle, "rb", buffering=0)  # noqa: SIM115, PTH123 - handed on to the caller, who closes it
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            file.close()
-            raise self._refused(name, "not a plain file")
-        return file
+        finally:
+            if folder >= 0:
+                os.close(folder)
+        return open(handle, "rb", buffering=0)  # noqa: PTH123 - a descriptor, not a path
 
     def _refused(self, name: str, why: str) -> DamagedError:
         return UnsafePathError(f"{name} in the layout {self.folder} cannot be read: {why}", _MEND)
