@@ -33,7 +33,7 @@ def parse_config(raw: bytes, *, what: str = "the image config") -> ImageConfig:
     if not isinstance(value, dict):
         raise MalformedError(f"{what} is not an object", _MEND)
     fields = [value.get(name, "") for name in ("os", "architecture", "variant", "created")]
-    system, architecture, variant, created = (item or "" for item in fields)
+    system, architecture, variant, created = ("" if item is None else item for item in fields)
     if not all(isinstance(item, str) for item in (system, architecture, variant, created)):
         raise MalformedError(f"{what}: os, architecture, variant or created is not a string", _MEND)
     rootfs = value.get("rootfs")
