@@ -205,12 +205,9 @@ def test_stretches_say_what_the_specification_s_evaluation_says(
     # OSV schema, "Evaluation", word for word.
     vulnerable = True
     for at in sorted(events, key=debian_key):
-        if events[at] == "introduced" and debian_key(version) >= debian_key(at):
-            vulnerable = True
-        elif events[at] == "fixed" and debian_key(version) >= debian_key(at):
-            vulnerable = False
-        elif events[at] == "last_affected" and debian_key(version) > debian_key(at):
-            vulnerable = False
+        mine, its = debian_key(version), debian_key(at)
+        if mine > its or (mine == its and events[at] != "last_affected"):
+            vulnerable = events[at] == "introduced"
     order = order_of("Debian:12")
     assert order is not None
     found = told(record(affected=[affected(*shuffled)]))

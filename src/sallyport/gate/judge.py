@@ -156,7 +156,7 @@ def _summary(held: _Held) -> Iterable[str]:
     asked = ", ".join(f"{source.source} as of {source.as_of:%Y-%m-%d}" for source in scan.sources)
     yield (
         f"{scan.platform}: {_count(scan.packages, 'package', 'packages')} looked at, "
-        f"{_count(len(held.counted), 'finding', 'findings')} that count, {fixable} with a fix ({asked})"
+        f"{_count(len(held.counted), 'finding counts', 'findings count')}, {fixable} with a fix ({asked})"
     )
     if held.unimportant:
         yield f"{scan.platform}: {_count(held.unimportant, 'finding', 'findings')} unimportant, not counted"
