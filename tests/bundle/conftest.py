@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -43,7 +43,7 @@ from sallyport.oci import (
     reachable,
     render_json,
 )
-from sallyport.sign import FileSigner, KeyFolder, Purpose, attach, sign_image
+from sallyport.sign import FileSigner, Purpose, attach, sign_image
 from sallyport.store import Store, open_store
 
 NOON = datetime(2026, 7, 11, 12, 0, tzinfo=UTC)
@@ -96,12 +96,11 @@ class Outside:
             "timestamp": ("pipeline",),
             **changes,
         }
-        return RootKeys(
-            **{
-                role: tuple(self.keys[name].public for name in names) if isinstance(names, tuple) else names
-                for role, names in named.items()
-            }
-        )
+        made: dict[str, Any] = {
+            role: tuple(self.keys[name].public for name in names) if isinstance(names, tuple) else names
+            for role, names in named.items()
+        }
+        return RootKeys(**made)
 
     def signers(self, *approvers: str) -> Signers:
         pipeline = self.keys["pipeline"]
@@ -227,10 +226,6 @@ def trust(tmp_path: Path, outside: Outside) -> TrustStore:
     return TrustStore.create(tmp_path / "trust", root, expect=fingerprint(root))
 
 
-def files_of(folder: Path) -> Sequence[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file())
-
-
 @pytest.fixture
 def flip() -> Callable[[Path, int, int], bytes]:
     """Flip one bit of a file; returns what was there before."""
@@ -243,6 +238,3 @@ def flip() -> Callable[[Path, int, int], bytes]:
         return before
 
     return flip
-
-
-__all__ = ["KeyFolder", "keys", "outside", "trust"]

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pytest import raises
 
 from sallyport.bundle import (
     DamagedFileError,
@@ -60,7 +59,7 @@ def test_one_flipped_bit_anywhere_is_refused_and_named(
     offset = data.draw(st.integers(0, path.stat().st_size - 1))
     before = flip(path, offset, data.draw(st.integers(0, 7)))
     try:
-        with raises(SallyportError) as caught:
+        with pytest.raises(SallyportError) as caught:
             verify_bundle(sealed, outside.anchor)
         assert str(path.relative_to(sealed)) in caught.value.message
         assert caught.value.exit_code in (3, 4)
@@ -75,7 +74,7 @@ def test_the_bit_of_the_case_may_not_change_anywhere_in_the_timestamp(
     path = sealed / "metadata" / "timestamp.json"
     for offset in range(path.stat().st_size):
         before = flip(path, offset, 5)
-        with raises(SallyportError, match=r"metadata/timestamp\.json"):
+        with pytest.raises(SallyportError, match=r"metadata/timestamp\.json"):
             verify_metadata(sealed, outside.anchor)
         path.write_bytes(before)
 
@@ -87,7 +86,7 @@ def test_a_signature_in_upper_case_is_another_file_and_is_refused(outside: Any, 
     end = raw.index(b'"', start)
     path.write_bytes(raw[:start] + raw[start:end].upper() + raw[end:])
 
-    with raises(SallyportError, match=r"metadata/timestamp\.json"):
+    with pytest.raises(SallyportError, match=r"metadata/timestamp\.json"):
         verify_bundle(sealed, outside.anchor)
 
 
@@ -97,7 +96,7 @@ def test_an_extra_file_is_refused_and_named(outside: Any, sealed: Path, where: s
     extra = sealed / where / name
     extra.write_bytes(b"")
 
-    with raises((ExtraFileError, SallyportError)) as caught:
+    with pytest.raises((ExtraFileError, SallyportError)) as caught:
         verify_bundle(sealed, outside.anchor)
     assert name in caught.value.message
 
@@ -105,7 +104,7 @@ def test_an_extra_file_is_refused_and_named(outside: Any, sealed: Path, where: s
 def test_an_extra_folder_is_refused_and_named(outside: Any, sealed: Path) -> None:
     (sealed / "blobs" / "sha512").mkdir()
 
-    with raises(ExtraFileError, match="blobs/sha512"):
+    with pytest.raises(ExtraFileError, match="blobs/sha512"):
         verify_bundle(sealed, outside.anchor)
 
 
@@ -113,7 +112,7 @@ def test_each_missing_file_is_named(outside: Any, sealed: Path) -> None:
     for path in sorted(path for path in sealed.rglob("*") if path.is_file()):
         before = path.read_bytes()
         path.unlink()
-        with raises(SallyportError) as caught:
+        with pytest.raises(SallyportError) as caught:
             verify_bundle(sealed, outside.anchor)
         name = str(path.relative_to(sealed))
         assert name in caught.value.message
@@ -126,7 +125,7 @@ def test_each_truncated_file_is_named(outside: Any, sealed: Path) -> None:
     for path in sorted(path for path in sealed.rglob("*") if path.is_file()):
         before = path.read_bytes()
         path.write_bytes(before[:-1])
-        with raises(SallyportError) as caught:
+        with pytest.raises(SallyportError) as caught:
             verify_bundle(sealed, outside.anchor)
         assert str(path.relative_to(sealed)) in caught.value.message
         if "metadata" not in path.parts:
@@ -138,7 +137,7 @@ def test_each_lengthened_file_is_named(outside: Any, sealed: Path) -> None:
     for path in sorted(path for path in sealed.rglob("*") if path.is_file()):
         before = path.read_bytes()
         path.write_bytes(before + b"\n")
-        with raises(SallyportError) as caught:
+        with pytest.raises(SallyportError) as caught:
             verify_bundle(sealed, outside.anchor)
         assert str(path.relative_to(sealed)) in caught.value.message
         if "metadata" not in path.parts:
@@ -151,7 +150,7 @@ def test_a_link_in_place_of_a_file_is_refused_and_never_followed(outside: Any, s
         moved = tmp_path / "moved"
         path.rename(moved)
         path.symlink_to(moved)
-        with raises(UnsafeFileError) as caught:
+        with pytest.raises(UnsafeFileError) as caught:
             verify_bundle(sealed, outside.anchor)
         assert str(path.relative_to(sealed)) in caught.value.message
         path.unlink()
@@ -165,7 +164,7 @@ def test_a_pipe_in_place_of_a_file_does_not_hold_it_up(outside: Any, sealed: Pat
     path.unlink()
     os.mkfifo(path)
 
-    with raises(UnsafeFileError, match=r"timestamp\.json"):
+    with pytest.raises(UnsafeFileError, match=r"timestamp\.json"):
         verify_bundle(sealed, outside.anchor)
 
 
@@ -174,7 +173,7 @@ def test_several_damaged_blobs_are_counted(outside: Any, sealed: Path, flip: Cal
     flip(first, 0, 0)
     flip(second, 0, 0)
 
-    with raises(DamagedFileError, match="and 1 more"):
+    with pytest.raises(DamagedFileError, match="and 1 more"):
         verify_bundle(sealed, outside.anchor)
 
 
@@ -184,15 +183,15 @@ def test_files_of_two_bundles_do_not_mix(outside: Any) -> None:
     tuesday = outside.bundle()
     (tuesday / "metadata" / "targets.json").write_bytes((monday / "metadata" / "targets.json").read_bytes())
 
-    with raises(MixedMetadataError, match=r"targets\.json"):
+    with pytest.raises(MixedMetadataError, match=r"targets\.json"):
         verify_bundle(tuesday, outside.anchor)
 
 
 def test_what_is_no_bundle_says_so(outside: Any, tmp_path: Path) -> None:
-    with raises(NoBundleError):
+    with pytest.raises(NoBundleError):
         verify_bundle(tmp_path / "nothing", outside.anchor)
     (tmp_path / "empty").mkdir()
-    with raises(UnsignedBundleError):
+    with pytest.raises(UnsignedBundleError):
         verify_bundle(tmp_path / "empty", outside.anchor)
 
 
@@ -216,12 +215,12 @@ def test_a_stranger_with_a_root_of_their_own_is_refused(outside: Any, keys: Any,
     stranger.publish()
     bundle = stranger.bundle(signers=Signers((theirs,), own, own))
 
-    with raises(ForeignRootError, match=r"1\.root\.json"):
+    with pytest.raises(ForeignRootError, match=r"1\.root\.json"):
         verify_bundle(bundle, outside.anchor)
 
 
 def test_the_pipeline_alone_cannot_release(outside: Any) -> None:
     outside.publish()
-    with raises(WronglySignedError, match=r"targets\.json"):
+    with pytest.raises(WronglySignedError, match=r"targets\.json"):
         outside.bundle(signers=outside.signers("pipeline"))
     assert not [path for path in outside.medium.iterdir() if not path.name.startswith(".")]

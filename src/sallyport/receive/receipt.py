@@ -25,12 +25,12 @@ def make_receipt(
     Blobs were proven when they came in. What nothing holds is not listed: garbage collection may take it.
     """
     holds: set[Digest] = set()
-    for held in store.state.manifests():
-        if held.descriptor.digest in holds or not store.blobs.has(held.descriptor.digest):
+    for held in {held.descriptor.digest: held.descriptor for held in store.state.manifests()}.values():
+        if not store.blobs.has(held.digest):
             continue
-        manifest = load_manifest(store.blobs, held.descriptor)
+        manifest = load_manifest(store.blobs, held)
         below = manifest.manifests if isinstance(manifest, Index) else manifest.blobs
-        holds.add(held.descriptor.digest)
+        holds.add(held.digest)
         holds.update(descriptor.digest for descriptor in below if store.blobs.has(descriptor.digest))
     imported = []
     for name, raw in store.state.facts(RECEIVED):

@@ -188,26 +188,25 @@ class _Crossing:
         cases = [_Case(released) for released in opened.contents.released]
         with self._step(8, "images") as count:
             for case in cases:
-                with self._refusing(case):
+                with _refusing(case):
                     case.needs = needs(case.released, self.blobs)
                     case.images, read = examine(case.released, self.blobs, self.layers)
                     count.append(read)
         with self._step(9, "signatures"):
-            for case in cases:
-                with self._refusing(case):
+            for case in _open(cases):
+                with _refusing(case):
                     check_signature(case.released, self.blobs, opened.contents.keys, registry=registry)
         return cases
 
     def scan(self, opened: OpenedBundle, cases: Sequence[_Case], scan: Scanner, read_feeds: FeedReader) -> None:
         with self._step(10, "scan"):
             feeds = self._feeds(opened, read_feeds)
-            open_cases = [case for case in cases if case.verdict is None]
 
             def one(case: _Case) -> None:
-                with self._refusing(case):
+                with _refusing(case):
                     case.scans = tuple(scan(case.released, self.blobs, feeds))
 
-            for _ in self.executor.map(one, open_cases):
+            for _ in self.executor.map(one, _open(cases)):
                 pass
 
     def _feeds(self, opened: OpenedBundle, read_feeds: FeedReader) -> tuple[Feed, ...]:
@@ -220,9 +219,7 @@ class _Crossing:
 
     def judge(self, cases: Sequence[_Case], judge: Judge) -> None:
         with self._step(11, "verdict"):
-            for case in cases:
-                if case.verdict is not None:
-                    continue
+            for case in _open(cases):
                 gap = _unscanned(case)
                 taken = conflict(case.released, self.store)
                 if gap:
@@ -231,16 +228,6 @@ class _Crossing:
                     case.verdict = Refused((taken,))
                 else:
                     case.verdict = judge(case.released, case.scans)
-
-    @contextmanager
-    def _refusing(self, case: _Case) -> Iterator[None]:
-        """What is wrong with one image refuses that image; a full disk or a missing program stops everything."""
-        if case.verdict is not None:
-            return
-        try:
-            yield
-        except (DamagedError, UntrustedError) as error:
-            case.verdict = Refused((f"{type(error).__name__.removesuffix('Error')}: {error.message}",))
 
     # --- 12, 13: the store --------------------------------------------------------------------
 
@@ -283,6 +270,19 @@ class _Crossing:
         count: list[int] = []
         yield count
         self.steps.append(Step(number, name, time.monotonic() - started, sum(count)))
+
+
+def _open(cases: Sequence[_Case]) -> list[_Case]:
+    return [case for case in cases if case.verdict is None]
+
+
+@contextmanager
+def _refusing(case: _Case) -> Iterator[None]:
+    """What is wrong with one image refuses that image; a full disk or a missing program stops everything."""
+    try:
+        yield
+    except (DamagedError, UntrustedError) as error:
+        case.verdict = Refused((f"{type(error).__name__.removesuffix('Error')}: {error.message}",))
 
 
 def _unscanned(case: _Case) -> str:
