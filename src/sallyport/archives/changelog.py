@@ -21,10 +21,11 @@ def changelog_of(deb: Deb) -> str | None:
         DamagedError: the package or the changelog is broken.
     """
     name = deb.control.get("Package", "")
-    folder = f"usr/share/doc/{name}"
+    folder, architecture = f"usr/share/doc/{name}", deb.control.get("Architecture", "")
     found = deb.files([folder, f"{folder}/changelog*"], limit=_LIMIT)
     texts: list[str] = []
-    for path in sorted(found, reverse=True):
+    # A rebuild's file has the architecture in its name.
+    for path in sorted(found, key=lambda path: (not path.endswith((f".{architecture}.gz", f".{architecture}")), path)):
         stem = posixpath.basename(path).removesuffix(".gz")
         # A native package has no upstream, so its one changelog is Debian's.
         native = stem == "changelog" and "-" not in deb.control.get("Version", "")
