@@ -105,7 +105,7 @@ class Shelf:
         folder = f"usr/share/doc/{name}"
         files: dict[str, bytes | str] = {folder: link} if link else {}
         if text is not None:
-            files[f"{folder}/changelog.Debian.gz"] = gzip.compress(text.encode())
+            files[f"{folder}/changelog.Debian.gz"] = gzip.compress(text.encode("utf-8", "surrogateescape"))
         files["usr/share/ballast"] = bytes(ballast)
         for architecture in architectures:
             control = f"{head}Architecture: {architecture}\n"

@@ -95,6 +95,14 @@ def test_a_source_whose_changelog_is_nowhere_was_not_asked_about(shelf: Shelf, b
     assert feed.problems == ("no package of x1 2 holds its changelog",)
 
 
+def test_a_changelog_that_is_no_text_is_a_problem_of_its_source_alone(brotli: Shelf, bill: Billing) -> None:
+    brotli.add("x1", "2", "\0\udcff")
+    feed = ask(brotli, bill("libbrotli1=1.0.9-2<brotli=1.0.9-2", "x1=1"))
+    assert [item.package for item in feed.asked] == ["brotli"]
+    assert len(feed.advisories) == 1
+    assert "the changelog of x1 2" in feed.problems[0]
+
+
 def test_a_package_that_the_archive_does_not_have_was_not_asked_about(brotli: Shelf, bill: Billing) -> None:
     feed = ask(brotli, bill("libbrotli1=1.0.9-2<brotli=1.0.9-2", "vendor-agent=1"))
     assert [item.package for item in feed.asked] == ["brotli"]

@@ -17,7 +17,7 @@ from sallyport.advisories.model import Advisory, Asked, Evidence, Feed, Severity
 from sallyport.archives import BinaryPackage, Release, changelog_of, debian_key
 from sallyport.catalog import Bill, Distribution
 from sallyport.engine import Executor, Inline, Progress, Silent
-from sallyport.errors import MalformedError, UsageError
+from sallyport.errors import MalformedError, OversizeError, UsageError
 from sallyport.oci import Digest
 
 if TYPE_CHECKING:
@@ -80,10 +80,10 @@ class ChangelogSource:
         newest_version = max((item.source_version for item in candidates), key=debian_key)
         if debian_key(newest_version) <= debian_key(question.lowest):
             return _Answer(asked=Asked(question.ecosystem, question.source, question.lowest))
-        text = self._changelog(question, newest_version, candidates)
-        if text is None:
-            return _Answer(problem=f"no package of {question.source} {newest_version} holds its changelog")
         try:
+            text = self._changelog(question, newest_version, candidates)
+            if text is None:
+                return _Answer(problem=f"no package of {question.source} {newest_version} holds its changelog")
             entries = tuple(parse_changelog(text))
             versions = [entry.version for entry in entries if _is_version(entry.version)]
             oldest = min(versions, key=debian_key, default=newest_version)
@@ -94,7 +94,7 @@ class ChangelogSource:
                 above=question.lowest,
                 upto=newest_version,
             )
-        except MalformedError as error:
+        except (MalformedError, OversizeError) as error:
             return _Answer(problem=f"the changelog of {question.source} {newest_version}: {error.message}")
         # A shortened changelog may begin after what is installed: about the gap it says nothing.
         since = max(question.lowest, oldest, key=debian_key)
