@@ -110,8 +110,8 @@ def _build(destination: str, version: int, keys: RootKeys, expires: datetime) ->
 
 
 def fingerprint(root: bytes) -> str:
-    """``sha256:`` of the root's file, as ``sha256sum`` shows it; compared by people when a root is imported."""
-    return str(Digest.of(root))
+    """SHA-256 of the root's file, as ``sha256sum`` shows it; compared by people when a root is imported."""
+    return Digest.of(root).hex
 
 
 def root_path(version: int) -> str:

@@ -93,7 +93,7 @@ class TrustStore:
             TrustExistsError: there is one already.
         """
         actual = fingerprint(root)
-        if actual.removeprefix("sha256:") != expect.strip().lower().removeprefix("sha256:"):
+        if actual != expect.strip().lower().removeprefix("sha256:"):
             raise WrongFingerprintError(
                 f"the root has the fingerprint {actual}, not {expect[:80]}",
                 "compare it with the outside by telephone or on paper; use the root only when they agree",
@@ -135,6 +135,12 @@ class TrustStore:
     def position(self) -> Position:
         """Of the newest bundle whose import was begun."""
         return self._state.position
+
+    @property
+    def done(self) -> Position:
+        """The newest position that needs no more work: the one before :attr:`position` where that was broken off."""
+        at = self._state.position
+        return at if self._state.complete else Position(at.epoch, at.sequence - 1)
 
     @property
     def complete(self) -> bool:
