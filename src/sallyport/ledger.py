@@ -98,7 +98,9 @@ class Ledger:
         return self._put("candidate", candidate.upstream.name, candidate)
 
     def verdict(self, digest: Digest) -> Verdict | None:
-        verdict: Verdict | None = self._one("verdict", str(digest), Verdict)
+        # A union is no class to the type checker, and is one to the decoder.
+        shape: Any = Verdict
+        verdict: Verdict | None = self._one("verdict", str(digest), shape)
         return verdict
 
     def put_verdict(self, digest: Digest, verdict: Verdict) -> bool:
@@ -126,7 +128,7 @@ class Ledger:
         self.state.put_fact(kind, key, body)
         return True
 
-    def _one(self, kind: str, key: str, shape: Any) -> Any:
+    def _one(self, kind: str, key: str, shape: type[T]) -> T | None:
         body = self.state.fact(kind, key)
         return None if body is None else decode(body, shape, what=f"the {kind} of {key}")
 

@@ -20,6 +20,7 @@ from sallyport.bundle import (
     Anchor,
     BundlePlan,
     Position,
+    Receipt,
     Released,
     Signers,
     TrustedKey,
@@ -32,7 +33,7 @@ from sallyport.bundle import (
     verify_bundle,
     write_bundle,
 )
-from sallyport.errors import ConfigError, DamagedError, UsageError
+from sallyport.errors import ConfigError, DamagedError, SallyportError, UsageError
 from sallyport.gate import Passed, Verdict, judge
 from sallyport.gitops import Pinned, PinTo, init_repository, pin
 from sallyport.ledger import Candidate, Ledger, Upstream
@@ -218,7 +219,8 @@ def bundle(site: Site, *, dry_run: bool = False, full: bool = False) -> BundleOu
     """8 and 9. Newest releases -> a signed bundle on the medium, without what the newest receipt lists."""
     site.must_be("outside", "bundle")
     ledger, medium = Ledger(site.store.state), open_transport(site.medium)
-    receipt, wrong = None, ()
+    receipt: Receipt | None = None
+    wrong: tuple[SallyportError, ...] = ()
     if not full:
         receipt_key = site.path(site.config.outside.receipt_key)
         if receipt_key.is_file():
@@ -245,6 +247,7 @@ def bundle(site: Site, *, dry_run: bool = False, full: bool = False) -> BundleOu
             signers=_signers(site),
             progress=site.progress,
         )
+        medium.deliver(written.folder)
         detail = {"releases": str(len(plan_.released)), "bytes": str(written.bytes), "left out": str(plan_.spared)}
         site.store.state.append("bundled", written.name, detail)
     since = None if receipt is None else receipt.position
@@ -262,7 +265,7 @@ def receive(site: Site, folder: Path | None = None) -> tuple[Received, ...]:
     medium = open_transport(site.medium)
     trust = TrustStore.open(founding.trust_folder(site))
     waiting = [folder] if folder is not None else medium.waiting(trust.destination, after=trust.position)
-    results = []
+    results: list[Received] = []
     for path in waiting:
         received = cross(
             path,
@@ -296,7 +299,7 @@ def promote(site: Site, *, image: str = "", channel: str = "") -> tuple[Promotio
         wanted = [(repository, tag)]
     else:
         wanted = [(released.repository, released.tag) for released in steps.newest_releases(Ledger(site.store.state))]
-    results = []
+    results: list[Promotion] = []
     for repository, tag in wanted:
         promotion = move(site.store.state, repository, tag, channel=channel)
         if promotion.moved:

@@ -137,7 +137,15 @@ def patch_image(site: Site, archive: Archive, upstream: Upstream, image: Image) 
             and site.store.blobs.has(before.layer.digest)
         ):
             return before
-    return apply(image, plan_, archive, site.store.blobs, progress=site.progress)
+    return apply(
+        image,
+        plan_,
+        archive,
+        site.store.blobs,
+        progress=site.progress,
+        executor=site.executor,
+        base_name=upstream.reference,
+    )
 
 
 def patch_detail(candidate: Candidate) -> dict[str, str]:

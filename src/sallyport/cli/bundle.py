@@ -34,6 +34,8 @@ def command(
         note = "nothing to carry: the inside holds everything already"
     else:
         what = f"{len(outcome.plan.released)} releases, {size(outcome.plan.bytes)} in {len(outcome.plan.carries)} blobs"
-        left = f"{len(outcome.plan.requires)} blobs left out, the inside holds them"
-        note = f"{'would carry' if outcome.folder is None else f'sealed {outcome.folder}:'} {what}; {left}"
+        left = f"{len(outcome.plan.requires)} blobs ({size(outcome.plan.spared)}) left out, the inside holds them"
+        note = f"{'would carry' if outcome.written is None else f'sealed {outcome.written.folder}:'} {what}; {left}"
+    for reason in outcome.ignored:
+        typer.echo(f"note: a receipt does not count: {reason}", err=True)
     show(outcome, as_json=as_json, note=note)

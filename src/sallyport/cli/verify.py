@@ -37,8 +37,8 @@ def command(
     show(
         problems,
         as_json=as_json,
-        headers=("what", "is wrong because"),
-        rows=[(problem.what, problem.why) for problem in problems],
+        headers=("what", "is wrong because", "mend"),
+        rows=[(problem.subject, problem.message, problem.mend) for problem in problems],
         note="" if problems else f"{bundle or site.store.root}: whole",
     )
     if problems:
