@@ -27,8 +27,7 @@ from sallyport.bundle.model import Position
 from sallyport.bundle.name import bundle_name
 from sallyport.bundle.profile import ROOT_LIMIT, RootFile, read_shape
 from sallyport.bundle.roots import RootChain, fingerprint, follow, verify_roots
-from sallyport.engine import exclusive, write_file
-from sallyport.engine.atomic import storage_error
+from sallyport.engine import exclusive, storage_error, write_file
 from sallyport.errors import DamagedError, SallyportError, UntrustedError
 from sallyport.oci import Digest, decode, encode, render_json
 

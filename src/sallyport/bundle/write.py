@@ -23,8 +23,7 @@ from sallyport.bundle.read import CONTENTS_LIMIT, TARGETS_LIMIT, read_contents, 
 from sallyport.bundle.roots import root_path, verify_roots
 from sallyport.bundle.stream import pour
 from sallyport.bundle.trust import Anchor
-from sallyport.engine import Progress, Silent, Task, exclusive, fsync_folder
-from sallyport.engine.atomic import storage_error
+from sallyport.engine import Progress, Silent, Task, exclusive, fsync_folder, storage_error
 from sallyport.errors import DiskFullError, LockedError, SallyportError, UsageError
 from sallyport.oci import CHUNK, BlobReader, Hasher, decode, encode, verified
 from sallyport.sign import Signer

@@ -1,6 +1,6 @@
 """Takes values and effects asked for -> gives atomic files, programs, time, workers, progress, HTTP."""
 
-from sallyport.engine.atomic import TEMPORARY_PREFIX, atomic_write, fsync_folder, sweep, write_file
+from sallyport.engine.atomic import TEMPORARY_PREFIX, atomic_write, fsync_folder, storage_error, sweep, write_file
 from sallyport.engine.clock import Clock, FixedClock, SystemClock, parse_time, render_time
 from sallyport.engine.http import Http, Response
 from sallyport.engine.locks import exclusive, shared
@@ -29,6 +29,7 @@ __all__ = [
     "render_time",
     "run_program",
     "shared",
+    "storage_error",
     "sweep",
     "write_file",
 ]

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sallyport.bundle import Blob, pour
-from sallyport.engine import TEMPORARY_PREFIX, Task, exclusive
-from sallyport.engine.atomic import storage_error
+from sallyport.engine import TEMPORARY_PREFIX, Task, exclusive, storage_error
 from sallyport.errors import DamagedError, DiskFullError, StorageError
 from sallyport.oci import BlobReader, Digest, verified
 from sallyport.store import BlobStore, DirectoryStore, Store

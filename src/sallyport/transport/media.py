@@ -23,8 +23,7 @@ from sallyport.bundle import (
     parse_receipt_name,
     pour,
 )
-from sallyport.engine import TEMPORARY_PREFIX, fsync_folder
-from sallyport.engine.atomic import storage_error
+from sallyport.engine import TEMPORARY_PREFIX, fsync_folder, storage_error
 from sallyport.errors import ConflictError, DiskFullError, StorageError, UsageError
 from sallyport.oci import CHUNK
 from sallyport.transport.interface import Transport
