@@ -7,13 +7,18 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from sallyport.advisories.interface import VersionOrder
-from sallyport.archives import DebianKey, debian_key
+
+if TYPE_CHECKING:
+    from sallyport.archives import DebianKey
 
 
 class DebianOrder:
     """Debian Policy 5.6.12; Ubuntu's too."""
 
     def key(self, version: str) -> DebianKey:
+        # Here, so that whoever only names a severity does not load the archives.
+        from sallyport.archives import debian_key
+
         return debian_key(version)
 
 
