@@ -259,10 +259,7 @@ class Cutting:
         async def cut(message: Any) -> None:
             if self.left > 0 and message["type"] != "http.response.start":
                 self.left -= 1
-                if message["type"] == "http.response.pathsend":
-                    body = self.read(message["path"])
-                else:
-                    body = message["body"]
+                body = self.read(message["path"]) if message["type"] == "http.response.pathsend" else message["body"]
                 await send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
                 raise ConnectionError("the line broke")
             await send(message)
