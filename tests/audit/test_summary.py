@@ -20,7 +20,7 @@ AMD64, ARM64 = Platform("linux", "amd64"), Platform("linux", "arm64")
 
 
 def finding(
-    id: str,
+    name: str,
     severity: Severity = Severity.HIGH,
     *,
     package: str = "openssl",
