@@ -19,6 +19,7 @@ class Fate(enum.Enum):
 
     INSTALL = "install"
     KEEP = "keep"  # the image's stays, or stays away; the package's did not change, or is the same
+    SAME = "same"  # the image has the new one already
     SHOW = "show"  # the image's stays, and the new one is put beside it as .dpkg-dist
 
 
@@ -31,7 +32,7 @@ def decide_conffile(recorded: str | None, current: str | None, new: str) -> Fate
         # Somebody who removed a file from an image does not want it, nor another one beside its place.
         return Fate.INSTALL if recorded is None else Fate.KEEP
     if current == new:
-        return Fate.INSTALL
+        return Fate.SAME
     if recorded == current:
         return Fate.INSTALL
     if recorded == new:

@@ -45,13 +45,21 @@ def examine(replacements: Sequence[Replacement], installed: Iterable[Installed],
     packages = tuple(installed)
     interests = {package.name: interests_of(package) for package in packages}
     waited_for = frozenset(name for names in interests.values() for name in names)
+    changed = frozenset(path for item in replacements for path in _changed(item))
     scripts: list[Script] = []
     activated: set[str] = set()
     for item in replacements:
         control = item.new.deb.control
         old = item.old.version if item.old else ""
         scene = Scene(
-            before, item.name, control["Architecture"], old, control["Version"], natives=NATIVES, interests=waited_for
+            before,
+            item.name,
+            control["Architecture"],
+            old,
+            control["Version"],
+            natives=NATIVES,
+            interests=waited_for,
+            changed=changed,
         )
         later = replace(
             scene, tree=after, before=commands_before(_text(item.old, "postinst"), replace(scene, tree=after))
@@ -96,6 +104,13 @@ def interests_of(package: Installed) -> frozenset[str]:
         if words[0].startswith("interest") and len(words) > 1:
             found.add(words[1])
     return frozenset(found)
+
+
+def _changed(item: Replacement) -> set[str]:
+    """The paths whose content the new version changes, adds or takes away."""
+    old = item.old.md5sums if item.old else {}
+    new = item.new.md5sums
+    return {path for path in old.keys() | new.keys() if old.get(path) != new.get(path)}
 
 
 def _activates(unpacked: Unpacked) -> set[str]:

@@ -59,6 +59,9 @@ def take_over(
             entry = draft.entry(real)
             if entry is None or entry.kind is Kind.DIRECTORY or draft.owner(real) != item.name:
                 continue
+            below = draft.below.get(draft.below.resolve(real))
+            if below is not None and below.entry.kind is Kind.DIRECTORY:
+                continue  # a link to a folder, which many packages list as a folder
             for other, spelled in owners.of(real):
                 if other.name in fresh:
                     continue  # unpacking settled that

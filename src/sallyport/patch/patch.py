@@ -219,7 +219,7 @@ class _Work:
     def show(self, conffiles: Sequence[Conffile]) -> None:
         """Put the new version of each configuration file that stays beside it, as dpkg does."""
         for file in conffiles:
-            if file.fate is Fate.INSTALL:
+            if file.fate in (Fate.INSTALL, Fate.SAME):
                 continue
             self.files.append(ChangedFile(file.real, Change.KEPT, file.package))
             if file.fate is Fate.KEEP:

@@ -373,16 +373,7 @@ class _Walk:
         names = [word for word in words if word is None or not word.startswith("-")]
         if len(names) != 1 or names[0] is None:
             return None
-        return self._program(names[0]) is not None
-
-    def _program(self, name: str) -> str | None:
-        """The absolute path of the program ``name`` in the image."""
-        places = [name.lstrip("/")] if name.startswith("/") else [f"{folder}/{name}" for folder in _FOLDERS]
-        for place in places:
-            entry = self._tree.entry(place, follow=True)
-            if entry is not None and entry.kind is Kind.FILE and entry.mode & 0o111:
-                return f"/{place}"
-        return None
+        return find_program(self._tree, names[0]) is not None
 
     def _known_account(self, words: list[str | None]) -> bool | None:
         if len(words) != 2 or words[0] not in ("passwd", "group") or not words[1]:  # noqa: PLR2004 - database, key
@@ -398,6 +389,12 @@ class _Walk:
             return None
         text = self._tree.text("var/lib/dpkg/statoverride")
         return None if text is None else any(line.split()[3:] == [words[1]] for line in text.splitlines())
+
+    def _diverter(self, path: str) -> str | None:
+        """Who diverted ``path``; empty for nobody. Source: dpkg-divert(1), FILES."""
+        lines = (self._tree.text("var/lib/dpkg/diversions") or "").splitlines()
+        found = (lines[at + 2] for at in range(0, len(lines) - 2, 3) if lines[at] == path)
+        return next(("LOCAL" if who == ":" else who for who in found), "")
 
     def _writes(self, redirects: Sequence[Redirect], state: _State) -> tuple[str | None, ...]:
         writes: list[str | None] = []
@@ -460,7 +457,9 @@ class _Walk:
             return None
         match self._fields(command.words, state.copy()):
             case ["command", "-v", str(name)] | ["which", str(name)]:
-                return self._program(name) or ""
+                return find_program(self._tree, name) or ""
+            case ["dpkg-divert", "--listpackage", str(path)]:
+                return self._diverter(path)
             case ["echo", *words] if None not in words and words[:1] != ["-n"] and not command.redirects:
                 return " ".join(word for word in words if word is not None)
             case _:
@@ -501,6 +500,16 @@ class _Walk:
                 return None
             return arguments[int(name) - 1] if int(name) <= len(arguments) else ""
         return state.variables.get(name)
+
+
+def find_program(tree: Tree, name: str) -> str | None:
+    """The absolute path of the program ``name`` in the image."""
+    places = [name.lstrip("/")] if name.startswith("/") else [f"{folder}/{name}" for folder in _FOLDERS]
+    for place in places:
+        entry = tree.entry(place, follow=True)
+        if entry is not None and entry.kind is Kind.FILE and entry.mode & 0o111:
+            return f"/{place}"
+    return None
 
 
 def _one_line(text: str) -> str:

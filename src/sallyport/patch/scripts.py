@@ -18,8 +18,8 @@ from sallyport.archives import compare_debian
 from sallyport.errors import MalformedError
 from sallyport.oci import Kind
 from sallyport.patch.model import Handling, Judged, Script
-from sallyport.patch.reach import CONFMODULE, Call, Reached, reach
-from sallyport.patch.reviewed import REVIEWED
+from sallyport.patch.reach import CONFMODULE, Call, Reached, find_program, reach
+from sallyport.patch.reviewed import PRODUCTS, review_of
 from sallyport.patch.truth import Tree
 
 
@@ -33,7 +33,7 @@ _READS = _words(
     "basename dirname uname id who whoami getent dpkg-query dpkg-realpath md5sum sha1sum sha256sum sha512sum cmp "
     "diff pidof pgrep ps date expr seq sleep command which type hash ischroot runlevel ss netstat tty locale "
     "getconf arch nproc free df du mountpoint lsmod file strings od rev tac comm join paste fold fmt nl env "
-    "ldd debconf-show debconf-communicate apt-config logger "
+    "ldd debconf-show debconf-communicate apt-config logger mktemp getcap "
     "cd umask export readonly local unset shift set read trap wait break continue getopts times alias jobs"
 )
 _RUNNING = _words(
@@ -51,7 +51,16 @@ _STATES = _words(
     "chmod chown chgrp mkdir ln rm rmdir touch update-alternatives update-rc.d deb-systemd-helper adduser addgroup "
     "useradd groupadd usermod dpkg-statoverride dpkg-divert systemctl systemd-tmpfiles ucf ucfr"
 )
-_FILES = _words("rm rmdir unlink chmod chown chgrp mkdir ln")
+# Where these are missing, what they were to do may still be needed.
+_CORE = _words(
+    "cp mv ln rm rmdir mkdir touch install chmod chown chgrp sed awk perl python python3 tar dd tee xargs find sort su "
+    "runuser sh bash dash env eval exec . source cat ucf ucfr setcap setfacl chattr adduser useradd addgroup groupadd "
+    "usermod groupmod deluser userdel delgroup groupdel dpkg dpkg-divert dpkg-statoverride dpkg-maintscript-helper "
+    "dpkg-trigger update-alternatives update-rc.d update-passwd systemctl deb-systemd-helper unlink mknod mkfifo "
+    "truncate patch ed gzip gunzip openssl"
+)
+_PASSING = ("/run/", "/var/run/", "/tmp/")  # noqa: S108 - of the image, which nobody shares yet
+_FILES = _words("rm rmdir unlink chmod chown chgrp mkdir ln touch")
 _INITS = ("etc/init.d/rc", "usr/sbin/openrc", "sbin/openrc", "usr/sbin/init", "sbin/init")
 _SYSTEMD = ("usr/lib/systemd/systemd", "lib/systemd/systemd")
 _SAME = "the installed version's script did the same, and what came of it stands in the image"
@@ -69,6 +78,7 @@ class Scene:
     before: frozenset[str] = frozenset()  # commands that the installed version's postinst reaches
     natives: frozenset[str] = frozenset()  # programs and triggers that sallyport does itself
     interests: frozenset[str] = frozenset()  # triggers that an installed package waits for
+    changed: frozenset[str] = frozenset()  # relative paths whose content the upgrade changes
 
 
 def arguments_of(name: str, scene: Scene) -> tuple[str, ...]:
@@ -127,15 +137,14 @@ def judge_command(reached: Reached, arguments: tuple[str, ...], scene: Scene) ->
             return Judged(reached.text, Handling.NATIVE, f"sallyport does what {program} does")
         if skipped:
             return Judged(reached.text, Handling.SKIPPED, skipped)
-    reviewed = REVIEWED.get(scene.package, {}).get(reached.text)
-    if reviewed is not None:
+    elif all(path is not None and path.startswith(_PASSING) for path in reached.writes):
+        return Judged(reached.text, Handling.SKIPPED, "it writes where nothing outlives a running system")
+    reviewed = review_of(scene.package, reached.text)
+    if reviewed is not None and not any(path.startswith(reviewed.sources) for path in scene.changed):
         return Judged(reached.text, reviewed.handling, reviewed.reason)
-    what = (
-        f"it writes {reached.writes[0] or 'a file'}"
-        if reached.writes
-        else f"what {program or 'it'} would do is not known"
-    )
-    return Judged(reached.text, Handling.UNKNOWN, what)
+    if reached.writes:
+        return Judged(reached.text, Handling.UNKNOWN, f"it writes {reached.writes[0] or 'a file'}")
+    return Judged(reached.text, Handling.UNKNOWN, f"what {program or 'it'} would do is not known")
 
 
 def _activated(reached: Reached) -> Iterable[str]:
@@ -209,6 +218,10 @@ def _skipped(
         return reason
     if program in _STATES and reached.text in scene.before:
         return _SAME
+    if (sources := PRODUCTS.get(program)) and not any(path.startswith(sources) for path in scene.changed):
+        return f"it makes something of /{sources[0]}, where nothing changes"
+    if program and program not in _CORE and find_program(tree, reached.argv[0] or "") is None:
+        return f"the image has no {program} to run"
     return ""
 
 
@@ -220,7 +233,7 @@ def _helper(rest: tuple[str | None, ...], scene: Scene) -> str:
     )
     if number is None:
         return ""
-    last = words[number] if len(words) > number else None
+    last = words[number] if len(words) > number else ""
     if last is None:
         return ""
     if not scene.old:
@@ -255,6 +268,8 @@ def _there_already(program: str, rest: tuple[str | None, ...], scene: Scene) -> 
     match program:
         case "rm" | "rmdir" | "unlink":
             return "" if any(entries) else "there is nothing to remove"
+        case "touch":
+            return ""
         case "mkdir":
             fits = [entry is not None and entry.kind is Kind.DIRECTORY for entry in entries]
             return "the folder is there" if all(fits) else ""
