@@ -122,6 +122,13 @@ def test_the_media_type_is_believed_and_not_guessed(blobs: Blobs) -> None:
         list(read_layer(blobs, as_tar, diff_id=diff_id))
 
 
+def test_a_layer_without_an_end_mark_is_whole_all_the_same(blobs: Blobs) -> None:
+    plain, _ = blobs.layer(FILE, media_type=media_types.OCI_LAYER)
+    raw = blobs.kept[plain.digest][:-1024]
+    layer = described(blobs, raw, media_types.OCI_LAYER)
+    assert len(list(read_layer(blobs, layer, diff_id=Digest.of(raw)))) == 1
+
+
 def test_a_bomb_of_gzip_within_a_layer_is_stopped(blobs: Blobs) -> None:
     layer = described(blobs, gzip.compress(bytes(32 << 20)))
     with pytest.raises(OversizeError, match="inflates"):

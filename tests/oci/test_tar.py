@@ -215,7 +215,10 @@ def test_version_7_marks_a_folder_by_its_slash() -> None:
 
 def test_the_prefix_counts_in_ustar_only() -> None:
     assert read(member(b"b", prefix=b"a") + END)[0][0].path == "a/b"
-    assert read(member(b"b", prefix=b"a", magic=b"ustar  \0") + END)[0][0].path == "b"
+    for magic in (b"ustar  \0", bytes(8)):
+        # Go and Python read it as a path where GNU tar reads two times.
+        with pytest.raises(MalformedError, match="prefix"):
+            read(member(b"b", prefix=b"a", magic=magic) + END)
 
 
 def test_pax_says_more_than_the_header_can() -> None:
@@ -331,6 +334,20 @@ def test_names_have_a_limit_in_every_form() -> None:
 def test_the_padding_of_a_tape_is_no_garbage() -> None:
     assert len(read(member() + bytes(10240))) == 1
     assert len(read(member() + bytes(512))) == 1, "some writers leave out the second block"
+
+
+def test_an_end_mark_may_be_missing_only_where_that_was_allowed() -> None:
+    raw = member(content=bytes(700)) + member(b"b")
+    for step in (512, 1000, 1 << 20):
+        chunks = [raw[start : start + step] for start in range(0, len(raw), step)]
+        found = read_tar([*chunks, b""], what="x", end_mark=False)
+        assert [entry.path for entry, _ in found] == ["a", "b"]
+        with pytest.raises(TruncatedError):
+            list(read_tar(chunks, what="x"))
+    assert list(read_tar([], what="x", end_mark=False)) == []
+    for broken in (raw[:-1], raw[:1500], pax(path=b"x"), b"\0"):
+        with pytest.raises((TruncatedError, MalformedError)):
+            list(read_tar([broken], what="x", end_mark=False))
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,8 @@ def _members(
     hasher = Hasher("sha256" if diff_id is None else diff_id.algorithm)
     inflated = inflate(proven, layer.media_type, what=what, limit=limits.total)
     try:
-        yield from read_tar(inflated if diff_id is None else _hashed(inflated, hasher), what=what, limits=limits)
+        tar = inflated if diff_id is None else _hashed(inflated, hasher)
+        yield from read_tar(tar, what=what, limits=limits, end_mark=False)
     except DamagedError:
         # A layer that was damaged on its way shows as a broken stream first. Whether its bytes are the promised
         # ones tells the reader whom to ask: the medium, or the publisher.

@@ -60,20 +60,21 @@ NO_LIMITS = TarLimits()
 
 
 def read_tar(
-    chunks: Iterable[bytes], *, what: str, limits: TarLimits = NO_LIMITS
+    chunks: Iterable[bytes], *, what: str, limits: TarLimits = NO_LIMITS, end_mark: bool = True
 ) -> Iterator[tuple[Entry, Iterator[bytes]]]:
     """Each member with its content; ``what`` names the archive in errors.
 
     A content that was not read is skipped; it can be read only until the next member is asked for.
-    The archive is proven whole when the iteration has ended: every chunk was taken by then.
+    Every chunk was taken when the iteration has ended. ``end_mark=False`` lets the archive end without its end
+    mark, as some writers leave it: for bytes whose digest proves that they are whole.
 
     Raises:
-        TruncatedError: it ends within a member, or without its end mark.
+        TruncatedError: it ends within a member, or without its end mark where it must have one.
         MalformedError: a wrong checksum or field, a kind that images do not hold, bytes after the end mark.
         UnsafePathError: ``..`` in a path, or a hard link out of the archive.
         OversizeError: past ``limits``.
     """
-    source = _Source(chunks, what, limits)
+    source = _Source(chunks, what, limits, end_mark=end_mark)
     total = 0
     pending = NO_PAX  # what extended headers said about the member that comes next
     while True:
@@ -189,7 +190,10 @@ def _entry(source: _Source, block: bytes, kind: Kind, size: int, pax: Pax) -> En
         name = pax.path
     else:
         name = block[:100].partition(b"\0")[0]
-        if block[345] and magic == _USTAR:
+        if block[345]:
+            if magic != _USTAR:
+                # Times in GNU's own format, and a path to some readers.
+                raise _FieldError("bytes where only ustar has a prefix")
             name = b"%b/%b" % (block[345:500].partition(b"\0")[0], name)
     if len(name) > source.limits.name:
         raise OversizeError(f"{source.what}: a path longer than {source.limits.name} bytes", _REFUSE)
@@ -267,9 +271,10 @@ def _hard_link(path: str, target: bytes) -> str:
 class _Source:
     """A cursor over the chunks; holds one at a time."""
 
-    __slots__ = ("_at", "_chunk", "_chunks", "left", "limits", "members", "what")
+    __slots__ = ("_at", "_chunk", "_chunks", "_end_mark", "left", "limits", "members", "what")
 
-    def __init__(self, chunks: Iterable[bytes], what: str, limits: TarLimits) -> None:
+    def __init__(self, chunks: Iterable[bytes], what: str, limits: TarLimits, *, end_mark: bool) -> None:
+        self._end_mark = end_mark
         self._chunks = iter(chunks)
         self.what = what
         self.limits = limits
@@ -284,6 +289,10 @@ class _Source:
         if len(block) == BLOCK:
             self._at = at + BLOCK
             return block
+        if not block and not self._end_mark:
+            self._chunk, self._at = next(filter(None, self._chunks), _NOTHING), 0
+            if not self._chunk:
+                return _ZERO
         return self.take(BLOCK)
 
     def take(self, size: int) -> bytes:
