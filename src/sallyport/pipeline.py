@@ -273,7 +273,11 @@ def receive(site: Site, folder: Path | None = None) -> tuple[Received, ...]:
             TrustStore.open(founding.trust_folder(site)),
             scan=lambda released, blobs, feeds: steps.scan_inside(site, released, blobs, feeds),
             judge=lambda released, scans: judge(
-                scans, site.config.policy.policy(), repository=released.repository, now=site.clock.now()
+                scans,
+                site.config.policy.policy(),
+                repository=released.repository,
+                now=site.clock.now(),
+                side="inside",
             ),
             signer=site.keys.signer(Purpose.RECEIPT),
             registry=site.config.registry_name,

@@ -13,10 +13,10 @@ from sallyport.catalog import Bill, catalogue
 from sallyport.errors import ConfigError
 from sallyport.gate import Passed, Refused, Undecided, Verdict, judge
 from sallyport.ledger import Candidate, Ledger, Upstream
-from sallyport.match import Scan
+from sallyport.match import Known, Scan
 from sallyport.match import scan as scan_bill
 from sallyport.mirror import Mirrored, Selector
-from sallyport.oci import BlobReader, Descriptor, Digest, Image, load_images, walk
+from sallyport.oci import BlobReader, Descriptor, Digest, Image, Listing, load_images, walk
 from sallyport.patch import Patched, PatchPlan
 from sallyport.receive import Received
 from sallyport.sign import Purpose
@@ -51,12 +51,12 @@ def selectors(site: Site) -> tuple[Selector, ...]:
     )
 
 
-def _bill(site: Site, image: Image) -> Bill:
-    """The image's bill; an image never changes, so it is catalogued once."""
+def _bill(site: Site, image: Image, cache: dict[Digest, Listing]) -> Bill:
+    """The image's bill; an image never changes, so it is catalogued once. ``cache``: layers that images share."""
     ledger = Ledger(site.store.state)
     bill = ledger.bill(image.descriptor.digest)
     if bill is None:
-        bill = catalogue(image, site.store.blobs)
+        bill = catalogue(image, site.store.blobs, cache=cache)
         ledger.put_bill(bill)
     return bill
 
@@ -68,9 +68,10 @@ def scan_images(site: Site, archive: Archive, names: Sequence[tuple[str, Descrip
     fleet = [image for upstream in ledger.upstreams() for image in load_images(site.store.blobs, upstream.descriptor)]
     wanted = {image.descriptor.digest: image for image in (*fleet, *(i for group in images.values() for i in group))}
     with site.progress.task("catalogue", len(wanted)) as task:
-        bills = {}
+        bills: dict[Digest, Bill] = {}
+        layers: dict[Digest, Listing] = {}
         for digest, image in wanted.items():
-            bills[digest] = _bill(site, image)
+            bills[digest] = _bill(site, image, layers)
             task.advance(1)
     # The fleet as it came is asked about too, so that the feed that crosses knows what was mended.
     with site.sources(archive) as sources:
@@ -80,13 +81,16 @@ def scan_images(site: Site, archive: Archive, names: Sequence[tuple[str, Descrip
             f"{site.root}: no advisory source is configured, so nothing can be scanned",
             "add one to sallyport.yaml, for example: advisories: [{kind: changelog}]",
         )
+    for problem in (problem for feed in feeds for problem in feed.problems):
+        site.progress.say(f"note: {problem}")
     _keep_feeds(site, feeds)
+    known = Known(feeds)
     results: list[Scanned] = []
     for name, descriptor in names:
         scans: list[Scan] = []
         for image in images[name]:
             digest = image.descriptor.digest
-            found = scan_bill(bills[digest], feeds, now=site.clock.now(), side="outside")
+            found = scan_bill(bills[digest], known, now=site.clock.now(), side="outside")
             if ledger.put_scan(found):
                 site.store.state.append(
                     "scanned",
@@ -161,7 +165,7 @@ def patch_detail(candidate: Candidate) -> dict[str, str]:
 def judge_scans(site: Site, repository: str, images: Sequence[Image], scans: Sequence[Scan]) -> Verdict:
     if len(scans) != len(images) or not images:
         return Undecided(("not every platform of the image was scanned",))
-    return judge(scans, site.config.policy.policy(), repository=repository, now=site.clock.now())
+    return judge(scans, site.config.policy.policy(), repository=repository, now=site.clock.now(), side="outside")
 
 
 def record_verdict(site: Site, name: str, verdict: Verdict) -> None:
@@ -226,7 +230,8 @@ def scan_inside(site: Site, released: Released, blobs: BlobReader, feeds: tuple[
     """The inside's own scan of a release in quarantine: its own catalogue, against feeds that crossed or are here."""
     with site.sources(None) as sources:
         images = load_images(blobs, released.descriptor)
-        bills = tuple(catalogue(image, blobs) for image in images)
+        layers: dict[Digest, Listing] = {}
+        bills = tuple(catalogue(image, blobs, cache=layers) for image in images)
         own = tuple(source.feed(bills) for source in sources)
     return tuple(scan_bill(bill, (*feeds, *own), now=site.clock.now(), side="inside") for bill in bills)
 

@@ -15,8 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from sallyport.engine import TEMPORARY_PREFIX, fsync_folder
-from sallyport.engine.atomic import storage_error
+from sallyport.engine import TEMPORARY_PREFIX, fsync_folder, storage_error
 from sallyport.errors import DamagedError, MalformedError, MissingBlobError, TruncatedError
 from sallyport.oci import CHUNK, Digest, Hasher, verified
 from sallyport.store.interface import BlobStore, BlobWriter
