@@ -19,7 +19,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Self
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit, urlunsplit
 
-import sallyport
+from sallyport import __version__
 from sallyport.errors import ConfigError, OversizeError, UnreachableError, UsageError
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class Http:
         ca: Path | None = None,
         timeout_s: float = 60.0,
         retries: int = 4,
-        user_agent: str = f"sallyport/{sallyport.__version__}",
+        user_agent: str = f"sallyport/{__version__}",
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """Make a client; nothing is sent yet.
