@@ -19,6 +19,7 @@ class Row:
     peak: int | None  # bytes
     bar: str
     held: bool
+    note: str = ""
 
 
 def rate(size: int, seconds: float) -> str:
@@ -37,3 +38,6 @@ def render(rows: Sequence[Row]) -> Iterator[str]:
     widths = [max(len(line[column]) for line in cells) for column in range(len(head))]
     for line in cells:
         yield "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+    for row in rows:
+        if row.note:
+            yield f"{row.question}: {row.note}"
