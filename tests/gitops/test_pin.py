@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import zlib
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +14,14 @@ from typing import Any
 
 import pytest
 
-from sallyport.errors import ConflictError, OversizeError, StorageError, UnsafePathError, UsageError
+from sallyport.errors import (
+    ConflictError,
+    MalformedError,
+    OversizeError,
+    StorageError,
+    UnsafePathError,
+    UsageError,
+)
 from sallyport.gitops import Pinned, PinTo, init_demo_repository, init_repository, pin
 from sallyport.oci import Digest, Reference
 
@@ -257,3 +265,61 @@ def test_a_lock_somebody_forgot_is_named(fleet: Path) -> None:
     (fleet / "refs" / "heads" / "main.lock").write_text("")
     with pytest.raises(StorageError, match="another program"):
         pin_web(fleet)
+
+
+@pytest.mark.parametrize("name", [b"..", b".git", b".GIT", b"."])
+def test_a_tree_that_git_would_never_write_is_refused(fleet: Path, name: bytes) -> None:
+    """Somebody with a pen of his own for Git's objects."""
+    from dulwich.objects import Blob, Commit, Tree
+    from dulwich.refs import Ref
+    from dulwich.repo import Repo
+
+    with Repo(fleet) as repo:
+        blob = Blob.from_string(b"image: debian\n")
+        inner, outer = Tree(), Tree()
+        inner.add(b"x.yaml", 0o100644, blob.id)
+        outer.add(name, 0o040000, inner.id)
+        commit = Commit()
+        commit.tree, commit.message = outer.id, b"harm"
+        commit.author = commit.committer = AUTHOR.encode()
+        commit.author_time = commit.commit_time = commit.author_timezone = commit.commit_timezone = 0
+        for item in (blob, inner, outer, commit):
+            repo.object_store.add_object(item)
+        repo.refs[Ref(b"refs/heads/main")] = commit.id
+    with pytest.raises(UnsafePathError, match="no honest file name"):
+        pin_web(fleet)
+
+
+def test_folders_without_end_are_refused(tmp_path: Path) -> None:
+    init_repository(tmp_path / "deep.git", {"/".join(["d"] * 100) + "/x.yaml": b"image: debian\n"})
+    with pytest.raises(OversizeError, match="deeper than"):
+        pin_web(tmp_path / "deep.git")
+
+
+def test_a_damaged_object_is_named_and_nothing_moves(fleet: Path) -> None:
+    commit = git(fleet, "rev-parse", "main").strip()
+    blob = git(fleet, "rev-parse", "main:apps/web/pod.yaml").strip()
+    path = fleet / "objects" / blob[:2] / blob[2:]
+    path.chmod(0o644)
+    other = POD + b"  - {name: miner, image: other.example/miner}\n"
+    for harm in (b"rubbish", b"", zlib.compress(b"blob %d\0" % len(other) + other)):
+        path.write_bytes(harm)
+        with pytest.raises(MalformedError, match=r"apps/web/pod\.yaml|is damaged"):
+            pin_web(fleet)
+    assert git(fleet, "rev-parse", "main").strip() == commit
+
+
+def test_a_missing_object_is_named(fleet: Path) -> None:
+    blob = git(fleet, "rev-parse", "main:apps/web/pod.yaml").strip()
+    (fleet / "objects" / blob[:2] / blob[2:]).unlink()
+    with pytest.raises(MalformedError):
+        pin_web(fleet)
+
+
+def test_a_repository_of_sha256_objects_is_refused_or_served(tmp_path: Path) -> None:
+    """Git can make them; whichever it is, it must not end in a defect."""
+    repository = tmp_path / "new.git"
+    repository.mkdir()
+    git(repository, "init", "-q", "--bare", "--object-format=sha256", "-b", "main")
+    with pytest.raises((UsageError, MalformedError)):
+        pin_web(repository)

@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sallyport.engine import FixedClock
-from sallyport.errors import ImmutableTagError, StorageError, UsageError
+from sallyport.errors import DiskFullError, ImmutableTagError, LockedError, StorageError, UsageError
 from sallyport.oci import Descriptor, Digest, Platform, media_types
 from sallyport.store import Held, State, Store, Tag, open_store
 
@@ -306,3 +307,34 @@ def test_a_clock_is_handed_in(tmp_path: Path) -> None:
         event = store.state.append("mirrored", "x", {})
         assert event.at == at
         assert list(store.state.events()) == [event]
+
+
+def test_a_writer_that_never_ends_is_named(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sallyport.store.database.WAIT_MS", 50)
+    with open_store(store.root) as other, closing(sqlite3.connect(store.root / "state.db")) as hog:
+        hog.isolation_level = None
+        hog.execute("BEGIN IMMEDIATE")
+        with pytest.raises(LockedError, match="another process is writing"):
+            other.state.set_tag("a", "x", ONE)
+        assert other.state.tag("a", "x") is None  # readers are not held up
+        hog.execute("ROLLBACK")
+        assert other.state.set_tag("a", "x", ONE)
+
+
+def test_a_full_disk_under_the_database_is_named(store: Store) -> None:
+    with store.state._database.write() as write:
+        write.rows("PRAGMA max_page_count = 1")  # SQLite raises it to what is in use
+    store.state.put_fact("small", "", b"x")
+    with pytest.raises(DiskFullError):
+        store.state.put_fact("large", "", bytes(1_000_000))
+    assert store.state.fact("large", "") is None
+    assert store.state.fact("small", "") == b"x"
+    assert store.state.damage() == []
+
+
+def test_the_newest_descriptor_of_a_tag_is_kept(store: Store) -> None:
+    store.state.set_tag("a", "x", ONE)
+    assert not store.state.set_tag("a", "x", descriptor("one", annotations={"a": "b"}))
+    found = store.state.tag("a", "x")
+    assert found is not None
+    assert found.descriptor.annotations == {"a": "b"}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import stat
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sallyport.errors import (
     ConflictError,
@@ -21,12 +22,14 @@ from sallyport.errors import (
 )
 
 if TYPE_CHECKING:
-    from dulwich.objects import Blob, ObjectID, Tree
+    from dulwich.objects import ObjectID, Tree
     from dulwich.repo import Repo
 
+T = TypeVar("T")
 FILE_LIMIT = 4 * 1024 * 1024  # bytes of one YAML file
 ENTRY_LIMIT = 200_000  # files in the tree
 DEPTH_LIMIT = 64  # folders in folders
+_FSCK = "run 'git fsck' in the repository, or clone it anew"
 AUTHOR = "sallyport <sallyport@localhost>"
 
 
@@ -114,11 +117,7 @@ def tree_of(repo: Repo, commit: ObjectID) -> Tree:
     """The root folder of a commit."""
     from dulwich.objects import Commit, Tree
 
-    found = repo.object_store[commit]
-    tree = repo.object_store[found.tree] if isinstance(found, Commit) else None
-    if not isinstance(tree, Tree):
-        raise MalformedError(f"{commit.decode()} is no commit", "run 'git fsck' in the repository")
-    return tree
+    return _object(repo, _object(repo, commit, Commit, "the commit").tree, Tree, "its tree")
 
 
 def read_files(repo: Repo, tree: Tree, *, wanted: tuple[str, ...]) -> Iterator[TreeFile]:
@@ -128,6 +127,7 @@ def read_files(repo: Repo, tree: Tree, *, wanted: tuple[str, ...]) -> Iterator[T
         UnsafePathError: a name, or a symbolic link, that leads out of the repository.
         OversizeError: a wanted file, or the whole tree, is larger than anything honest.
     """
+    from dulwich.objects import Blob
     from dulwich.objects import Tree as TreeObject
 
     waiting: list[tuple[str, Tree]] = [("", tree)]
@@ -144,16 +144,14 @@ def read_files(repo: Repo, tree: Tree, *, wanted: tuple[str, ...]) -> Iterator[T
             name, mode = entry.path.decode("utf-8", "surrogateescape"), entry.mode
             path = folder + name
             if name.lower() in {"", ".", "..", ".git"} or "/" in name:
-                raise UnsafePathError(f"{path!r} is no honest file name", "run 'git fsck' in the repository")
+                raise UnsafePathError(f"{path!r} is no honest file name", _FSCK)
             if stat.S_ISDIR(mode):
-                child = repo.object_store[entry.sha]
-                if not isinstance(child, TreeObject):
-                    raise MalformedError(f"{path} is no folder", "run 'git fsck' in the repository")
+                child = _object(repo, entry.sha, TreeObject, path)
                 below.append((f"{path}/", child))
             elif stat.S_ISLNK(mode):
-                _check_link(path, _blob(repo, entry.sha, path).data)
+                _check_link(path, _object(repo, entry.sha, Blob, path).data)
             elif stat.S_ISREG(mode) and name.endswith(wanted):
-                blob = _blob(repo, entry.sha, path)
+                blob = _object(repo, entry.sha, Blob, path)
                 if blob.raw_length() > FILE_LIMIT:
                     raise OversizeError(
                         f"{path} has {blob.raw_length()} bytes; the limit is {FILE_LIMIT}", "split the file"
@@ -162,12 +160,19 @@ def read_files(repo: Repo, tree: Tree, *, wanted: tuple[str, ...]) -> Iterator[T
         waiting += reversed(below)
 
 
-def _blob(repo: Repo, sha: Any, path: str) -> Blob:
-    from dulwich.objects import Blob as BlobObject
+def _object(repo: Repo, name: Any, kind: type[T], what: str) -> T:
+    """An object, proven by its name: Git's library reads a damaged one without a word."""
+    from dulwich.objects import ShaFile
 
-    found = repo.object_store[sha]
-    if not isinstance(found, BlobObject):
-        raise MalformedError(f"{path} is no file", "run 'git fsck' in the repository")
+    try:
+        found = repo.object_store[name]
+    except (KeyError, zlib.error) as error:
+        raise MalformedError(f"{what} ({name.decode()[:12]}) is missing or damaged", _FSCK) from error
+    if not isinstance(found, kind) or not isinstance(found, ShaFile):
+        raise MalformedError(f"{what} ({name.decode()[:12]}) is another kind of object", _FSCK)
+    proven = ShaFile.from_raw_string(found.type_num, found.as_raw_string())
+    if proven.get_id(repo.object_format) != name:
+        raise MalformedError(f"{what} ({name.decode()[:12]}) has other bytes than its name says", _FSCK)
     return found
 
 
