@@ -1,5 +1,6 @@
 """Takes a signed archive and a list of packages -> gives an image, layer by layer, without root or scripts."""
 
+from sallyport.compose import finish
 from sallyport.compose.compose import (
     ImageSpec,
     LayerSpec,
@@ -41,6 +42,7 @@ __all__ = [
     "closure",
     "compose_all",
     "compose_image",
+    "finish",
     "is_database_file",
     "keep_blob",
     "owned_paths",

@@ -5,6 +5,7 @@ Sources: OCI image-spec 1.1, layer.md ("Change Types", "Whiteouts"); path_resolu
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 import threading
@@ -13,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
-from sallyport.errors import CycleError, MalformedError, UnsafePathError
+from sallyport.errors import CycleError, DiskFullError, MalformedError, StorageError, UnsafePathError
 from sallyport.oci import CHUNK, OPAQUE, WHITEOUT, Entry, Kind, LayerWriter, Rootfs
 
 _LINKS = 40
@@ -52,9 +53,13 @@ class Draft:
         self.mtime = mtime
         self._placed: dict[str, Placed] = {}
         self._removed: set[str] = set()
+        self._implied: set[str] = set()  # folders that nobody has described yet
         self._lock = threading.Lock()
         self._size = 0
-        self._file = tempfile.TemporaryFile(buffering=0, dir=scratch)  # noqa: SIM115 - closed by close()
+        try:
+            self._file = tempfile.TemporaryFile(buffering=0, dir=scratch)  # noqa: SIM115 - closed by close()
+        except OSError as error:
+            raise _storage_error(error) from error
 
     def __enter__(self) -> Self:
         return self
@@ -77,7 +82,10 @@ class Draft:
         for chunk in chunks:
             view = memoryview(chunk)
             while view:
-                written = os.pwrite(self._file.fileno(), view, at)
+                try:
+                    written = os.pwrite(self._file.fileno(), view, at)
+                except OSError as error:
+                    raise _storage_error(error) from error
                 at += written
                 view = view[written:]
         if at != content.at + size:
@@ -169,6 +177,9 @@ class Draft:
         if not path or any(part.startswith(WHITEOUT) for part in path.split("/")):
             raise UnsafePathError(f"{entry.path[:120]!r} is no name for a file in a layer", _MEND)
         there = self.entry(path)
+        if path in self._implied:
+            self._implied.discard(path)
+            there = None if entry.kind is Kind.DIRECTORY else there
         if entry.kind is Kind.DIRECTORY and there is not None:
             behind = self.entry(self.resolve(path))
             if behind is None or behind.kind is not Kind.DIRECTORY:
@@ -176,10 +187,18 @@ class Draft:
             return path
         if there is not None and there.kind is Kind.DIRECTORY:
             raise MalformedError(f"{path[:120]!r} would replace a folder", _MEND)
+        implied: list[str] = []
         for parent in _parents(path):
             above = self.entry(parent)
-            if above is not None and above.kind is not Kind.DIRECTORY:
+            if above is None:
+                implied.append(parent)
+            elif above.kind is not Kind.DIRECTORY:
                 raise MalformedError(f"{path[:120]!r} stands below a file", _MEND)
+            else:
+                break
+        for parent in implied:
+            self._placed[parent] = Placed(Entry(parent, Kind.DIRECTORY, 0o755, mtime=self.mtime), None, "")
+            self._implied.add(parent)
         kept: Content | None = None
         if entry.kind is Kind.FILE:
             kept = content if isinstance(content, Content) else self.keep(len(content), [content])
@@ -194,8 +213,10 @@ class Draft:
         prefix = f"{path}/"
         for placed in [placed for placed in self._placed if placed == path or placed.startswith(prefix)]:
             del self._placed[placed]
+            self._implied.discard(placed)
         if self.below.get(path) is not None and not self._hidden(path):
-            self._removed.add(path)
+            # One whiteout for a folder says it of all below.
+            self._removed = {gone for gone in self._removed if not gone.startswith(prefix)} | {path}
         return True
 
     def children(self, path: str) -> list[str]:
@@ -230,7 +251,9 @@ class Draft:
         for path in list(members):
             for parent in _parents(path):
                 if parent not in members:
-                    members[parent] = Placed(self._folder(parent), None, "")
+                    there = self.entry(parent)
+                    assert there is not None  # put() made it, or it stands below
+                    members[parent] = Placed(there, None, "")
         first: dict[int, str] = {}
         for path in sorted(members):
             placed = members[path]
@@ -243,9 +266,14 @@ class Draft:
             else:
                 writer.add(placed.entry, self.read(placed.content))
 
-    def _folder(self, path: str) -> Entry:
-        there = self.entry(path)
-        return Entry(path, Kind.DIRECTORY, 0o755, mtime=self.mtime) if there is None else there
+
+def _storage_error(error: OSError) -> StorageError:
+    folder = tempfile.gettempdir()
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFullError(
+            f"no space left in {folder} for a layer's files", "free space, or set TMPDIR to another folder"
+        )
+    return StorageError(f"cannot keep a layer's files in {folder}: {error.strerror}", "set TMPDIR to another folder")
 
 
 def _parents(path: str) -> Iterator[str]:
