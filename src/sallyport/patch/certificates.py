@@ -7,6 +7,7 @@ and its script; the postinst of ca-certificates (which names are enabled); OpenS
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,9 +24,11 @@ SHARED = "usr/share/ca-certificates"
 LOCAL = "usr/local/share/ca-certificates"
 LINKS = "etc/ssl/certs"
 BUNDLE = f"{LINKS}/ca-certificates.crt"
-_PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
+_PEM = re.compile(rb"-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE-----", re.DOTALL)
 _HASHED = re.compile(r"[0-9a-f]{8}\.[0-9]+\Z")
 _STRINGS = frozenset({0x0C, 0x13, 0x14, 0x16, 0x1A, 0x1C, 0x1E})  # UTF8, Printable, T61, IA5, Visible, Universal, BMP
+_SEQUENCE, _SET, _OID, _UTF8, _VERSION = 0x30, 0x31, 0x06, 0x0C, 0xA0
+_SUBJECT = 4  # of TBSCertificate's fields, without the version
 _MEND = "the certificate is broken: report it to whoever publishes it"
 
 
@@ -77,18 +80,20 @@ def subject_hash(content: bytes) -> str | None:
     Raises:
         MalformedError: it is no certificate.
     """
-    from cryptography import x509
-
     found = _PEM.findall(content)
     if len(found) != 1:
         return None
     try:
-        name = x509.load_pem_x509_certificate(found[0]).subject.public_bytes()
+        raw = base64.b64decode(b"".join(found[0].split()), validate=True)
     except ValueError as error:
         raise MalformedError(f"a certificate cannot be read: {str(error)[:80]}", _MEND) from error
-    tag, body, rest = _element(name)
-    if tag != 0x30 or rest:  # noqa: PLR2004 - a sequence, and nothing after it
-        raise MalformedError("a certificate's subject is no name", _MEND)
+    # Certificate > TBSCertificate > subject, behind version, serial number, algorithm, issuer and validity; read by
+    # hand, because a careful parser refuses the serial numbers of some old authorities. Source: RFC 5280, 4.1.
+    fields = list(_elements(_inner(_inner(raw))))
+    fields = fields[1:] if fields and fields[0][0] == _VERSION else fields
+    if len(fields) <= _SUBJECT or fields[_SUBJECT][0] != _SEQUENCE:
+        raise MalformedError("a certificate has no subject", _MEND)
+    body = fields[_SUBJECT][1]
     canonical = b"".join(_canonical_set(part) for _, part in _elements(body))
     digest = hashlib.sha1(canonical, usedforsecurity=False).digest()
     return f"{int.from_bytes(digest[:4], 'little'):08x}"
@@ -99,9 +104,9 @@ def _canonical_set(body: bytes) -> bytes:
     for _, pair in _elements(body):
         (_, oid), (tag, value) = _elements(pair)
         if tag in _STRINGS:
-            tag, value = 0x0C, _canonical_text(tag, value)
-        pairs.append(_encoded(0x30, _encoded(0x06, oid) + _encoded(tag, value)))
-    return _encoded(0x31, b"".join(sorted(pairs)))
+            tag, value = _UTF8, _canonical_text(tag, value)
+        pairs.append(_encoded(_SEQUENCE, _encoded(_OID, oid) + _encoded(tag, value)))
+    return _encoded(_SET, b"".join(sorted(pairs)))
 
 
 def _canonical_text(tag: int, value: bytes) -> bytes:
@@ -109,6 +114,13 @@ def _canonical_text(tag: int, value: bytes) -> bytes:
     # Only ASCII is folded and trimmed, or another reader would find another hash.
     text = re.sub(r"[ \t\n\v\f\r]+", " ", text.strip(" \t\n\v\f\r"))
     return "".join(character.lower() if character.isascii() else character for character in text).encode()
+
+
+def _inner(data: bytes) -> bytes:
+    tag, body, _ = _element(data)
+    if tag != _SEQUENCE:
+        raise MalformedError("a certificate is no sequence", _MEND)
+    return body
 
 
 def _elements(data: bytes) -> Iterator[tuple[int, bytes]]:

@@ -83,7 +83,7 @@ class _Broken:
 
 @dataclass(frozen=True, slots=True)
 class Solved:
-    """The packages to put in, by name, and the dependencies that were missing before and still are."""
+    """The packages to put in, by name, and those of their dependencies that were missing before and still are."""
 
     changes: Mapping[str, BinaryPackage]
     gaps: tuple[str, ...]
@@ -103,7 +103,8 @@ def solve(
     """
     search = _Search(installed, candidates, held)
     changes = search.run(dict(wanted))
-    return Solved(changes, tuple(sorted({str(broken) for broken in search.excused})))
+    gaps = {str(broken) for broken in search.excused if broken.package in changes}
+    return Solved(changes, tuple(sorted(gaps)))
 
 
 class _Search:

@@ -52,15 +52,13 @@ def _emptied(gone: set[str], old: Installed) -> set[str]:
 def _dangling(base: Base, draft: Draft, gone: set[str]) -> set[str]:
     """``status.d`` lists no links either: those beside a file that goes, and that lead to it, go with it."""
     found: set[str] = set()
-    for path in gone:
-        folder, _, name = path.rpartition("/")
+    waiting = sorted(gone)
+    while waiting:
+        folder, _, name = waiting.pop().rpartition("/")
         for child in base.rootfs.children(folder):
             node = base.rootfs.get(child)
-            if (
-                node is not None
-                and node.entry.kind is Kind.SYMLINK
-                and node.entry.link == name
-                and not draft.owner(child)
-            ):
+            leads_there = node is not None and node.entry.kind is Kind.SYMLINK and node.entry.link == name
+            if leads_there and child not in found and not draft.owner(child):
                 found.add(child)
+                waiting.append(child)
     return found

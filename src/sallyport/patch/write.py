@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from sallyport.compose import Draft
+from sallyport.compose import Draft, write_draft
 from sallyport.engine import parse_time, render_time
 from sallyport.errors import MalformedError
 from sallyport.oci import (
@@ -15,7 +15,6 @@ from sallyport.oci import (
     Digest,
     Image,
     Index,
-    LayerWriter,
     build_index,
     build_manifest,
     load_manifest,
@@ -33,14 +32,8 @@ _MEND = "the image is broken: ask its publisher to build it anew"
 
 def write_layer(draft: Draft, blobs: BlobStore, *, docker: bool) -> tuple[Descriptor, Digest]:
     """Keep the drafted layer; its descriptor and diff_id."""
-    with blobs.create() as blob:
-        writer = LayerWriter(blob.write)
-        draft.write(writer)
-        diff_id = writer.close()
-        digest = blob.commit()
-        size = blob.size
-    media_type = media_types.DOCKER_LAYER_GZIP if docker else media_types.OCI_LAYER_GZIP
-    return Descriptor(media_type, size, digest), diff_id
+    layer, diff_id = write_draft(draft, blobs)
+    return replace(layer, media_type=media_types.DOCKER_LAYER_GZIP) if docker else layer, diff_id
 
 
 def write_image(
