@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from sallyport.advisories.debian_changelog import ChangelogEntry, Effect, parse_changelog
 from sallyport.advisories.interface import AdvisorySource, Means, SourceMaker
 from sallyport.advisories.model import Advisory, Asked, Evidence, Feed, Severity, tidy
-from sallyport.archives import BinaryPackage, Release, changelog_of, debian_key
+from sallyport.archives import BinaryPackage, Release, changelog_of, debian_architecture, debian_key
 from sallyport.catalog import Bill, Distribution
 from sallyport.engine import Executor, Inline, Progress, Silent
 from sallyport.errors import MalformedError, OversizeError, UsageError
@@ -135,17 +135,26 @@ def _questions(archives: Sequence[Archive], bills: Iterable[Bill]) -> list[_Ques
         if number is None or bill.distribution is None:
             continue
         debs = [package for package in bill.packages if package.kind == "deb"]
-        own = next((package.architecture for package in debs if package.architecture != "all"), "")
+        named = (package.architecture for package in debs if package.architecture != "all")
+        own = next(named, "") or _architecture(bill)
         for package in debs:
             key = (number, bill.distribution.ecosystem, package.source)
             lowest[key] = min(lowest.get(key, package.source_version), package.source_version, key=debian_key)
             # What is for all architectures stands in every index: the one that is read anyway is at hand.
-            architecture = own if package.architecture == "all" and own else package.architecture
+            architecture = own if package.architecture == "all" else package.architecture
             binaries.setdefault(key, set()).add((package.name, architecture))
     return [
         _Question(archives[number], ecosystem, source, lowest[number, ecosystem, source], tuple(sorted(found)))
         for (number, ecosystem, source), found in sorted(binaries.items())
     ]
+
+
+def _architecture(bill: Bill) -> str:
+    """Debian's word for the platform of an image that has nothing but packages for all of them."""
+    try:
+        return debian_architecture(bill.platform)
+    except UsageError:
+        return "all"  # no index has that name, so the source says that it was not asked
 
 
 def serves(releases: Iterable[Release], distribution: Distribution | None) -> bool:

@@ -1,0 +1,273 @@
+"""The whole crossing, as stories."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sallyport import pipeline
+from sallyport.bundle import DamagedFileError, ReplayedBundleError
+from sallyport.errors import DamagedError, SallyportError, UntrustedError
+from sallyport.gate import Passed, Refused, Undecided
+from sallyport.ledger import Ledger
+from sallyport.match import Scan
+from sallyport.oci import Digest, load_images
+from sallyport.store import verify_store
+
+
+def scans_of(scene: Any, side: str, digest: Digest) -> list[Scan]:
+    with scene.site(side) as site:
+        descriptor = site.store.state.held_everywhere(digest)[0].descriptor
+        found = [Ledger(site.store.state).scan(i.descriptor.digest) for i in load_images(site.store.blobs, descriptor)]
+    return [scan for scan in found if scan is not None]
+
+
+def vulnerabilities(scene: Any, side: str, digest: Digest) -> set[str]:
+    return {identifier for scan in scans_of(scene, side, digest) for identifier in scan.vulnerabilities}
+
+
+@pytest.fixture
+def outdated(scene: Any) -> Any:
+    """Two images with an outdated openssl, whose fix has two CVEs in its changelog."""
+    scene.publish("web", openssl="3.0.11-1", curl="7.88-1")
+    scene.publish("api", openssl="3.0.11-1")
+    scene.fix("openssl", "3.0.15-1", closes=["CVE-2026-1111", "CVE-2026-2222"])
+    return scene
+
+
+def test_an_outdated_image_arrives_inside_patched_signed_and_pinned(outdated: Any) -> None:
+    sent = outdated.run_outside()
+    arrived = outdated.run_inside()
+
+    assert not sent.refused
+    assert not arrived.refused
+    with outdated.site("outside") as outside:
+        candidates = Ledger(outside.store.state).candidates()
+        releases = Ledger(outside.store.state).releases()
+    assert {c.upstream.name for c in candidates} == {"library/web:12", "library/api:12"}
+    for candidate in candidates:
+        before = vulnerabilities(outdated, "outside", candidate.upstream.descriptor.digest)
+        assert before == {"CVE-2026-1111", "CVE-2026-2222"}
+        assert vulnerabilities(outdated, "outside", candidate.descriptor.digest) == set()
+        scans = scans_of(outdated, "inside", candidate.descriptor.digest)
+        assert {scan.side for scan in scans} == {"inside"}
+        assert len(scans) == 2
+    with outdated.site("inside") as inside:
+        for released in releases:
+            tag = inside.store.state.tag(released.repository, released.tag)
+            assert tag is not None
+            assert tag.immutable
+            assert re.fullmatch(r"12-20260720\.1", tag.name)
+            stable = inside.store.state.tag(released.repository, "stable")
+            assert stable is not None
+            assert stable.descriptor.digest == tag.descriptor.digest == released.descriptor.digest
+        assert verify_store(inside.store) == ()
+        assert inside.store.state.verify_journal() > 0
+    shown = git(outdated.root / "fleet.git", "show", "main:web.yaml")
+    assert re.search(r"image: registry\.ship\.example/library/web:12-20260720\.1@sha256:[0-9a-f]{64} # pinned", shown)
+    report = (outdated.root / "inside" / "audit.html").read_text()
+    assert "12-20260720.1" in report
+
+
+def test_a_second_run_finds_nothing_and_carries_nothing(outdated: Any) -> None:
+    outdated.run_outside()
+    outdated.run_inside()
+    commits = git(outdated.root / "fleet.git", "rev-list", "--count", "main")
+    outdated.tomorrow()
+
+    again = outdated.run_outside()
+    assert again.carried == 0
+    assert len(outdated.bundles()) == 1
+    assert outdated.run_inside().carried == 0
+    assert git(outdated.root / "fleet.git", "rev-list", "--count", "main") == commits
+
+
+def test_only_what_changed_is_carried_once_a_receipt_came_back(outdated: Any) -> None:
+    first = outdated.run_outside()
+    outdated.run_inside()
+    outdated.tomorrow()
+    outdated.fix("openssl", "3.0.16-1", closes=["CVE-2026-3333"])
+
+    second = outdated.run_outside()
+    assert 0 < second.carried < first.carried
+    assert not outdated.run_inside().refused
+    with outdated.site("inside") as inside:
+        assert inside.store.state.tag("library/web", "12-20260721.1") is not None
+        assert verify_store(inside.store) == ()
+
+
+def test_a_lost_bundle_costs_bytes_and_never_correctness(outdated: Any) -> None:
+    outdated.run_outside()
+    outdated.lose_bundles()
+    outdated.tomorrow()
+
+    again = outdated.run_outside()
+    assert again.carried > 0
+    assert not outdated.run_inside().refused
+    with outdated.site("inside") as inside:
+        assert verify_store(inside.store) == ()
+        assert inside.store.state.tag("library/web", "stable") is not None
+
+
+def test_a_bundle_that_builds_on_a_lost_one_says_what_is_lacking(outdated: Any) -> None:
+    outdated.run_outside()
+    outdated.run_inside()
+    outdated.tomorrow()
+    outdated.fix("openssl", "3.0.16-1", closes=["CVE-2026-3333"])
+    outdated.run_outside()
+    with outdated.site("inside") as inside:
+        # A disk was restored from before the first crossing.
+        for digest in list(inside.store.blobs.digests()):
+            inside.store.blobs.delete(digest)
+
+        with pytest.raises(DamagedError, match="builds on") as caught:
+            pipeline.receive(inside)
+    assert "receipt" in caught.value.mend
+
+
+def test_a_replayed_bundle_is_refused_and_named(outdated: Any) -> None:
+    outdated.run_outside()
+    outdated.run_inside()
+    monday = outdated.bundles()[0]
+    outdated.tomorrow()
+    outdated.fix("openssl", "3.0.16-1", closes=["CVE-2026-3333"])
+    outdated.run_outside()
+    outdated.run_inside()
+
+    with outdated.site("inside") as inside, pytest.raises(ReplayedBundleError, match=monday.name):
+        pipeline.receive(inside, monday)
+
+
+def test_a_flipped_bit_on_the_medium_is_refused_and_the_file_is_named(outdated: Any) -> None:
+    outdated.run_outside()
+    outdated.configure()
+    with outdated.site("inside") as inside:
+        before = state_of(inside.store.root)
+        for path in sorted(p for p in outdated.bundles()[0].rglob("*") if p.is_file()):
+            whole = path.read_bytes()
+            broken = bytearray(whole)
+            broken[len(broken) // 2] ^= 0x20
+            path.write_bytes(broken)
+            with pytest.raises((DamagedError, UntrustedError)) as caught:
+                pipeline.receive(inside)
+            assert path.name in caught.value.message, path
+            path.write_bytes(whole)
+        assert verify_store(inside.store) == ()
+        assert state_of(inside.store.root) == before
+    assert not outdated.run_inside().refused
+
+
+def test_the_inside_judges_by_its_own_policy(outdated: Any) -> None:
+    outdated.run_outside()
+    outdated.edit("inside", "  max-age: 30d", "  max-age: 1h")
+
+    arrived = outdated.run_inside()
+    assert len(arrived.refused) == 2
+    with outdated.site("inside") as inside:
+        assert inside.store.state.repositories() == [] or not inside.store.state.tags("library/web")
+
+
+def test_an_empty_policy_lets_nothing_out(outdated: Any) -> None:
+    outdated.configure()
+    text = (outdated.root / "outside" / "sallyport.yaml").read_text()
+    head, _, rest = text.partition("policy:\n")
+    _, _, tail = rest.partition("# Where vulnerabilities come from.")
+    (outdated.root / "outside" / "sallyport.yaml").write_text(f"{head}policy: {{}}\n{tail}")
+    with outdated.site("outside") as site:
+        sent = pipeline.run_outside(site)
+    assert len(sent.refused) == 2
+    assert sent.carried == 0
+
+
+def test_what_has_no_fix_in_the_archive_is_refused_outside(scene: Any) -> None:
+    scene.publish("web", openssl="3.0.11-1")
+    scene.fix("openssl", "3.0.15-1", closes=["CVE-2026-1111"], depends="libnowhere (>= 9)")
+    scene.configure()
+    with scene.site("outside") as site, pytest.raises(SallyportError, match="libnowhere"):
+        pipeline.run_outside(site)
+
+
+def test_a_verdict_says_why(outdated: Any) -> None:
+    outdated.configure()
+    with outdated.site("outside") as site:
+        pipeline.mirror(site)
+        pipeline.scan(site)
+        for upstream in Ledger(site.store.state).upstreams():
+            # As it came, without the patch.
+            from sallyport.ledger import Candidate
+
+            Ledger(site.store.state).put_candidate(Candidate(upstream, upstream.descriptor, ()))
+        judged = pipeline.gate(site)
+        assert pipeline.release(site) == ()
+    for one in judged:
+        assert isinstance(one.verdict, Refused)
+        assert any("CVE-2026-1111" in reason and "openssl" in reason for reason in one.verdict.because)
+
+
+def test_an_image_that_was_not_scanned_is_undecided(outdated: Any) -> None:
+    outdated.configure()
+    with outdated.site("outside") as site:
+        pipeline.mirror(site)
+        from sallyport.ledger import Candidate
+
+        for upstream in Ledger(site.store.state).upstreams():
+            Ledger(site.store.state).put_candidate(Candidate(upstream, upstream.descriptor, ()))
+        assert all(isinstance(one.verdict, Undecided) for one in pipeline.gate(site))
+        assert pipeline.bundle(site).plan.empty
+
+
+def test_the_same_patch_on_another_day_has_the_same_digest(outdated: Any, tmp_path: Path) -> None:
+    outdated.run_outside()
+    with outdated.site("outside") as site:
+        first = {c.upstream.name: c.descriptor.digest for c in Ledger(site.store.state).candidates()}
+    # Another outside, with nothing but the same upstream and archive, three days later.
+    import shutil
+
+    shutil.rmtree(outdated.root / "outside" / "store")
+    shutil.rmtree(outdated.root / "outside" / "cache")
+    for _ in range(3):
+        outdated.tomorrow()
+    outdated.configure()
+    with outdated.site("outside") as site:
+        pipeline.mirror(site)
+        pipeline.scan(site)
+        second = {c.upstream.name: c.descriptor.digest for c in pipeline.patch(site)}
+    assert second == first
+
+
+def test_a_waiver_lets_a_finding_pass_and_is_named(scene: Any) -> None:
+    scene.publish("web", openssl="3.0.11-1")
+    scene.fix("openssl", "3.0.15-1", closes=["CVE-2026-1111"])
+    scene.configure()
+    scene.edit(
+        "outside",
+        "  fixable: 0 ",
+        "  waivers: [{id: CVE-2026-1111, owner: jane@ship.example, reason: not compiled in, expires: 2026-12-31}]\n  fixable: 0 ",
+    )
+    with scene.site("outside") as site:
+        pipeline.mirror(site)
+        pipeline.scan(site)
+        from sallyport.ledger import Candidate
+
+        for upstream in Ledger(site.store.state).upstreams():
+            Ledger(site.store.state).put_candidate(Candidate(upstream, upstream.descriptor, ()))
+        (judged,) = pipeline.gate(site)
+    assert isinstance(judged.verdict, Passed)
+    assert any("jane@ship.example" in reason for reason in judged.verdict.because)
+
+
+def git(repository: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", "--git-dir", str(repository), *arguments], check=True, capture_output=True, text=True)
+    return done.stdout
+
+
+def state_of(root: Path) -> set[str]:
+    """What the store holds for good."""
+    return {str(path.relative_to(root)) for path in (root / "blobs").rglob("*") if path.is_file()}
+
+
+assert DamagedFileError
