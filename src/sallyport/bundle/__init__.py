@@ -74,7 +74,7 @@ from sallyport.bundle.roots import (
     rotate_root,
     verify_roots,
 )
-from sallyport.bundle.stream import pour, read_ahead
+from sallyport.bundle.stream import pour
 from sallyport.bundle.trust import Anchor, TrustStore
 from sallyport.bundle.write import (
     approve_bundle,
@@ -149,7 +149,6 @@ __all__ = [
     "parse_receipt_name",
     "plan_bundle",
     "pour",
-    "read_ahead",
     "read_roots",
     "receipt_name",
     "ref_name",

@@ -11,8 +11,7 @@ The steps have numbers; :mod:`sallyport.receive` continues them:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -51,7 +50,6 @@ from sallyport.bundle.profile import (
     read_shape,
 )
 from sallyport.bundle.roots import RootChain, follow, root_path, verify_roots
-from sallyport.bundle.stream import read_ahead
 from sallyport.bundle.trust import Anchor
 from sallyport.engine import Progress, Silent, render_time
 from sallyport.errors import (
@@ -143,15 +141,15 @@ class BundleBlobs:
             except OSError as error:
                 raise unreadable(self._folder, path, error) from error
 
-    def proven(self, digest: Digest, chunks: Iterable[bytes] | None = None) -> Iterator[bytes]:
-        """The bytes, verified; use them only after it is exhausted. ``chunks`` may be they, read ahead.
+    def proven(self, digest: Digest) -> Iterator[bytes]:
+        """The bytes, verified; use them only after it is exhausted.
 
         Raises:
             DamagedFileError, TruncatedFileError, LongFileError, MissingFileError: naming the file.
         """
         path = blob_path(digest)
         try:
-            yield from verified(self.chunks(digest) if chunks is None else chunks, digest, self.size(digest), what=path)
+            yield from verified(self.chunks(digest), digest, self.size(digest), what=path)
         except DigestMismatchError as error:
             raise DamagedFileError(f"{path} in {self._folder} is damaged: {error.message}", _AGAIN) from error
         except TruncatedError as error:
@@ -422,9 +420,8 @@ def verify_bundle(folder: Path, anchor: Anchor, *, progress: Progress = Silent()
     with progress.task(f"verify {opened.name}", sum(blob.size for blob in opened.contents.carries)) as task:
         for blob in opened.contents.carries:
             try:
-                with closing(read_ahead(opened.blobs.chunks(blob.digest))) as ahead:  # type: ignore[type-var]
-                    for chunk in opened.blobs.proven(blob.digest, ahead):
-                        task.advance(len(chunk))
+                for chunk in opened.blobs.proven(blob.digest):
+                    task.advance(len(chunk))
             except SallyportError as error:
                 bad.append(error)
     if bad:

@@ -9,7 +9,7 @@ from sallyport.oci.digest import CHUNK, Digest, Hasher, verified
 from sallyport.oci.entry import NO_XATTRS, OPAQUE, WHITEOUT, Entry, Kind
 from sallyport.oci.image import Image, is_manifest, load_image, load_images, load_manifest, reachable, read_blob, walk
 from sallyport.oci.interface import BlobReader
-from sallyport.oci.layer import LayerWriter, read_layer
+from sallyport.oci.layer import LayerWriter, read_layer, read_members
 from sallyport.oci.layout import REF_NAME, LayoutReader, write_layout
 from sallyport.oci.listing import Listing, list_layer
 from sallyport.oci.manifest import EMPTY_CONFIG, Index, Manifest, build_index, build_manifest, parse_manifest
@@ -71,6 +71,7 @@ __all__ = [
     "reachable",
     "read_blob",
     "read_layer",
+    "read_members",
     "read_tar",
     "render_json",
     "to_builtins",

@@ -34,6 +34,18 @@ def read_layer(
     return _members(proven, layer, diff_id, limits, what)
 
 
+def read_members(
+    proven: Iterator[bytes], layer: Descriptor, *, diff_id: Digest | None, limits: TarLimits = NO_LIMITS
+) -> Iterator[tuple[Entry, Iterator[bytes]]]:
+    """Like :func:`read_layer`, for bytes that were proven to be ``layer`` just before, or are when they end.
+
+    Raises:
+        as :func:`read_layer`, except for what is ``proven`` elsewhere.
+    """
+    kind_of(layer.media_type)
+    return _members(proven, layer, diff_id, limits, f"the layer {layer.digest.short}")
+
+
 def _members(
     proven: Iterator[bytes], layer: Descriptor, diff_id: Digest | None, limits: TarLimits, what: str
 ) -> Iterator[tuple[Entry, Iterator[bytes]]]:

@@ -29,6 +29,7 @@ class Quarantine:
     def __init__(self, root: Path) -> None:
         self._root = root / FOLDER
         self._blobs = DirectoryStore(self._root, durable=False)
+        self._proven: set[Digest] = set()
 
     @property
     def blobs(self) -> BlobReader:
@@ -37,6 +38,10 @@ class Quarantine:
     def path(self, digest: Digest) -> Path | None:
         """The file with the bytes."""
         return self._blobs.path(digest)
+
+    def proven(self, digest: Digest) -> bool:
+        """Whether its bytes here were hashed since this was opened."""
+        return digest in self._proven
 
     def keep_only(self, blobs: Iterable[Blob]) -> int:
         """Remove what is not of ``blobs``, or not whole; returns how many bytes are left."""
@@ -48,6 +53,7 @@ class Quarantine:
                 self._blobs.delete(digest)
             else:
                 left += size
+                self._proven.add(digest)
         self._blobs.sweep(older_than_s=0)
         return left
 
@@ -68,6 +74,7 @@ class Quarantine:
                 for size in pour(proven, file):
                     task.advance(size)
                 self._blobs.adopt(file, temporary, digest)
+                self._proven.add(digest)
         except OSError as error:
             raise storage_error(error, temporary) from error
         finally:

@@ -38,12 +38,12 @@ from sallyport.bundle import (
     verify_metadata,
 )
 from sallyport.engine import Clock, Executor, Inline, Progress, Silent, SystemClock, render_time
-from sallyport.errors import DamagedError, UntrustedError
+from sallyport.errors import DamagedError, SallyportError, UntrustedError
 from sallyport.gate import Passed, Refused, Undecided, Verdict
 from sallyport.match import Scan
 from sallyport.oci import Descriptor, Digest, Image
 from sallyport.receive.admit import admit, conflict
-from sallyport.receive.examine import Layers, check_signature, examine, needs
+from sallyport.receive.examine import Layers, check_signature, first_fault, images_of, needs, prove_layers
 from sallyport.receive.interface import FeedReader, Judge, Scanner
 from sallyport.receive.model import Outcome, Received, Step
 from sallyport.receive.quarantine import Beside, Quarantine, opened_quarantine
@@ -115,7 +115,7 @@ class _Crossing:
 
     def __post_init__(self) -> None:
         self.blobs = Beside(self.quarantine.blobs, self.store.blobs)
-        self.layers = Layers(self.store.state)
+        self.layers = Layers(self.store.state, self.quarantine)
 
     # --- 1 to 7: the bundle -------------------------------------------------------------------
 
@@ -190,8 +190,14 @@ class _Crossing:
             for case in cases:
                 with _refusing(case):
                     case.needs = needs(case.released, self.blobs)
-                    case.images, read = examine(case.released, self.blobs, self.layers)
-                    count.append(read)
+                    case.images = images_of(case.released, self.blobs)
+            images = [image for case in _open(cases) for image in case.images]
+            wrong, read = prove_layers(images, self.blobs, self.layers, self.executor)
+            count.append(read)
+            for case in _open(cases):
+                fault = first_fault(case.images, wrong)
+                if fault is not None:
+                    case.verdict = _refused(fault)
         with self._step(9, "signatures"):
             for case in _open(cases):
                 with _refusing(case):
@@ -240,7 +246,7 @@ class _Crossing:
                     self.notes += admit(case.released, case.needs, self.quarantine, self.blobs, self.store)
             for feed in opened.contents.feeds:
                 self.quarantine.move_to(self.store.blobs, feed.blob.digest, feed.blob.size)
-            self.layers.keep()
+            self.layers.keep(image for case in cases if isinstance(case.verdict, Passed) for image in case.images)
 
     def finish(self, opened: OpenedBundle, cases: Sequence[_Case], signer: Signer) -> Received:
         position, statement = opened.sealed.position, opened.sealed.statement
@@ -282,7 +288,11 @@ def _refusing(case: _Case) -> Iterator[None]:
     try:
         yield
     except (DamagedError, UntrustedError) as error:
-        case.verdict = Refused((f"{type(error).__name__.removesuffix('Error')}: {error.message}",))
+        case.verdict = _refused(error)
+
+
+def _refused(error: SallyportError) -> Refused:
+    return Refused((f"{type(error).__name__.removesuffix('Error')}: {error.message}",))
 
 
 def _unscanned(case: _Case) -> str:
