@@ -34,9 +34,13 @@ from sallyport.store import Store, open_store
 REGISTRY = "registry.ship.example"
 MONDAY = datetime(2026, 7, 20, 12, 0, tzinfo=UTC)
 PLATFORMS = (Platform("linux", "amd64"), Platform("linux", "arm64"))
-RELEASE_FILE = b'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nNAME="Debian GNU/Linux"\nVERSION_ID="12"\n' + (
-    b"VERSION_CODENAME=bookworm\nID=debian\n"
-)
+RELEASE_FILE = b"""\
+PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"
+NAME="Debian GNU/Linux"
+VERSION_ID="12"
+VERSION_CODENAME=bookworm
+ID=debian
+"""
 
 
 def changelog(source: str, *entries: tuple[str, str]) -> str:
@@ -59,14 +63,19 @@ class Scene:
     now: datetime = MONDAY
     suites: dict[str, dict[str, Any]] = field(default_factory=lambda: {"bookworm": {}, "bookworm-security": {}})
     images: list[str] = field(default_factory=list)
-    policy: str = ""
+    history: dict[str, list[tuple[str, str]]] = field(default_factory=dict)  # changelog entries, newest first
 
     # --- the archive and the upstream ---------------------------------------------------------
 
-    def package(self, name: str, version: str, *, suite: str = "bookworm", text: str = "Initial.", **options: Any) -> None:
+    def package(
+        self, name: str, version: str, *, suite: str = "bookworm", text: str = "Initial.", **options: Any
+    ) -> None:
         """Publish a package in a suite of the archive."""
         options.setdefault("files", {f"usr/lib/{name}.so": f"{name} {version}".encode() * 100})
-        options.setdefault("changelog", changelog(options.get("source", name), (version, text)))
+        history = self.history.setdefault(name, [])
+        if (version, text) not in history:
+            history.insert(0, (version, text))
+        options.setdefault("changelog", changelog(name, *history))
         names = ("all",) if name == "base-files" else ("amd64", "arm64")
         for architecture in names:
             built = self.archive.deb(name, version, architecture=architecture, **options)
@@ -110,7 +119,8 @@ class Scene:
     def configure(self) -> None:
         """Write both configuration files, and found keys and trust once."""
         mirror = "".join(
-            f"    - from: upstream.example/{name}\n      tags: ['12']\n      to: library/{name}\n" for name in self.images
+            f"    - from: upstream.example/{name}\n      tags: ['12']\n      to: library/{name}\n"
+            for name in self.images
         )
         outside = example(
             "outside",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,10 @@ from typing import Any
 import pytest
 
 from sallyport import pipeline
-from sallyport.bundle import DamagedFileError, ReplayedBundleError
+from sallyport.bundle import ReplayedBundleError
 from sallyport.errors import DamagedError, SallyportError, UntrustedError
 from sallyport.gate import Passed, Refused, Undecided
-from sallyport.ledger import Ledger
+from sallyport.ledger import Candidate, Ledger
 from sallyport.match import Scan
 from sallyport.oci import Digest, load_images
 from sallyport.store import verify_store
@@ -198,8 +199,6 @@ def test_a_verdict_says_why(outdated: Any) -> None:
         pipeline.scan(site)
         for upstream in Ledger(site.store.state).upstreams():
             # As it came, without the patch.
-            from sallyport.ledger import Candidate
-
             Ledger(site.store.state).put_candidate(Candidate(upstream, upstream.descriptor, ()))
         judged = pipeline.gate(site)
         assert pipeline.release(site) == ()
@@ -212,8 +211,6 @@ def test_an_image_that_was_not_scanned_is_undecided(outdated: Any) -> None:
     outdated.configure()
     with outdated.site("outside") as site:
         pipeline.mirror(site)
-        from sallyport.ledger import Candidate
-
         for upstream in Ledger(site.store.state).upstreams():
             Ledger(site.store.state).put_candidate(Candidate(upstream, upstream.descriptor, ()))
         assert all(isinstance(one.verdict, Undecided) for one in pipeline.gate(site))
@@ -225,8 +222,6 @@ def test_the_same_patch_on_another_day_has_the_same_digest(outdated: Any, tmp_pa
     with outdated.site("outside") as site:
         first = {c.upstream.name: c.descriptor.digest for c in Ledger(site.store.state).candidates()}
     # Another outside, with nothing but the same upstream and archive, three days later.
-    import shutil
-
     shutil.rmtree(outdated.root / "outside" / "store")
     shutil.rmtree(outdated.root / "outside" / "cache")
     for _ in range(3):
@@ -251,8 +246,6 @@ def test_a_waiver_lets_a_finding_pass_and_is_named(scene: Any) -> None:
     with scene.site("outside") as site:
         pipeline.mirror(site)
         pipeline.scan(site)
-        from sallyport.ledger import Candidate
-
         for upstream in Ledger(site.store.state).upstreams():
             Ledger(site.store.state).put_candidate(Candidate(upstream, upstream.descriptor, ()))
         (judged,) = pipeline.gate(site)
@@ -268,6 +261,3 @@ def git(repository: Path, *arguments: str) -> str:
 def state_of(root: Path) -> set[str]:
     """What the store holds for good."""
     return {str(path.relative_to(root)) for path in (root / "blobs").rglob("*") if path.is_file()}
-
-
-assert DamagedFileError
