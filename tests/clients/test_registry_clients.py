@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import shutil
@@ -10,9 +11,15 @@ import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from starlette.types import Receive, Scope, Send
 
 from sallyport.engine import Http
 from sallyport.errors import NotFoundError, UnreachableError
@@ -57,9 +64,11 @@ class Shell:
     """Runs a program in a folder of its own, without our user's settings, and shows what it said when it fails."""
 
     folder: Path
+    extra: tuple[tuple[str, str], ...] = ()
 
     def __call__(self, name: str, *arguments: str) -> str:
         environ = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "XDG_RUNTIME_DIR": str(self.folder)}
+        environ |= dict(self.extra)
         ran = subprocess.run(
             [program(name), *arguments],
             capture_output=True,
@@ -245,6 +254,46 @@ def test_crane_cannot_move_a_released_tag(served: Served, here: Store, http: Htt
     with pytest.raises(AssertionError, match="DENIED"):
         run("crane", "tag", f"{served.registry}/team/app:other", "1.0-20260711.1")
     assert served.digest("team/app", "1.0-20260711.1") == released.digest
+
+
+def test_tools_speak_tls_and_http2_with_it(here: Store, run: Shell) -> None:
+    certificate, key = make_certificate(run.folder)
+    app = make_app(here)
+    versions: set[str] = set()
+
+    async def noting(scope: Scope, receive: Receive, send: Send) -> None:
+        versions.add(scope["http_version"])
+        await app(scope, receive, send)
+
+    with serve(noting, certificate=certificate, key=key) as serving, Http(proxies={}, ca=certificate) as http:
+        client = RegistryClient(http, serving.registry, plain_http=False)
+        push_image(client, "team/app", ["1.0"], here.blobs, make_image(here.blobs, "linux/amd64", megabytes=5))
+        name = f"{serving.registry}/team/app:1.0"
+        trusting = Shell(run.folder, (("SSL_CERT_FILE", str(certificate)),))
+        assert "PASS" in trusting("crane", "validate", "--remote", name)
+        trusting("skopeo", "--insecure-policy", "copy", f"docker://{name}", "oci:pulled:1.0")
+        trusting("skopeo", "--insecure-policy", "copy", "oci:pulled:1.0", f"docker://{serving.registry}/pushed/app:1.0")
+        with pytest.raises(AssertionError, match="certificate"):
+            run("skopeo", "inspect", f"docker://{name}")
+    assert "2" in versions
+
+
+def make_certificate(folder: Path) -> tuple[Path, Path]:
+    """An authority that vouches for 127.0.0.1 itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
+    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1, now - timedelta(days=1), now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    files = folder / "certificate.pem", folder / "key.pem"
+    files[0].write_bytes(made.public_bytes(Encoding.PEM))
+    files[1].write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return files
 
 
 # --- our client -------------------------------------------------------------------------------

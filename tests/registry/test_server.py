@@ -425,3 +425,47 @@ def test_the_escaping_leaves_the_value_as_it_is() -> None:
     assert json.loads(bytes(reply.body)) == value
     assert b"<" not in bytes(reply.body)
     assert render_json(value) != reply.body
+
+
+def test_one_damaged_manifest_does_not_take_the_others_along(ask: Any, site: Any, here: Any, build: Any) -> None:
+    good, bad = build.image("good"), build.image("bad")
+    about = [build.about(good, "application/vnd.example.bill", text) for text in ("one", "two")]
+    for number, item in enumerate((good, bad, *about)):
+        push_image(site.client, "app", [str(number)], here.blobs, item)
+    for item in (bad, about[0]):
+        site.store.blobs.path(item.digest).write_bytes(b"x")
+    manifest: Any = load_manifest(here.blobs, good)
+    for blob in manifest.blobs:
+        site.store.state.delete_fact("registry.uploaded", f"app@{blob.digest}")
+        assert ask("GET", f"/v2/app/blobs/{blob.digest}")[0] == 200
+    listed = json.loads(ask("GET", f"/v2/app/referrers/{good.digest}")[2])["manifests"]
+    assert [item["digest"] for item in listed] == [str(about[1].digest)]
+
+
+class Pathless:
+    """A store whose blobs are no files, as in a bucket."""
+
+    def __init__(self, blobs: Any) -> None:
+        self.blobs = blobs
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.blobs, name)
+
+    def path(self, digest: Digest) -> None:
+        return None
+
+
+def test_a_store_without_files_is_served_too(site: Any, here: Any, build: Any, http: Any) -> None:
+    from sallyport.registry import RegistryClient, make_app, serve
+    from sallyport.store import Store
+
+    store = Store(site.store.root, Pathless(site.store.blobs), site.store.state)
+    with serve(make_app(store)) as serving:
+        client = RegistryClient(http, serving.registry)
+        image = build.image("app", layers=1, size=2_500_000)
+        push_image(client, "app", ["1"], here.blobs, image)
+        manifest: Any = client.manifest("app", "1")
+        layer = manifest.layers[0].digest
+        whole = b"".join(here.blobs.chunks(layer))
+        assert b"".join(client.blob("app", layer)) == whole
+        assert b"".join(client.blob("app", layer, offset=2_000_000)) == whole[2_000_000:]

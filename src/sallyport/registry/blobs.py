@@ -32,10 +32,7 @@ class Blobs:
         digest = parse_digest(name)
         if not await to_thread.run_sync(self._rights.has, repository, digest):
             raise _no_blob()
-        path, size = self._store.blobs.path(digest), self._store.blobs.size(digest)
-        if path is None:
-            raise RefusalError(HTTPStatus.NOT_IMPLEMENTED, "UNSUPPORTED", "this store has no files to send")
-        return BlobReply(path, size, digest, byte_range=request.headers.get("range", ""))
+        return await to_thread.run_sync(BlobReply, self._store.blobs, digest, request.headers.get("range", ""))
 
     async def delete(self, request: Request, repository: str, name: str) -> Response:  # noqa: ARG002
         digest = parse_digest(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from functools import lru_cache
 from http import HTTPStatus
@@ -11,10 +12,13 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
+from sallyport.errors import DamagedError
 from sallyport.oci import JSON, Descriptor, Digest, Manifest, load_manifest, media_types, render_json
 from sallyport.registry.replies import RefusalError, json_reply
 from sallyport.registry.requests import parse_digest
 from sallyport.store import Store
+
+log = logging.getLogger("sallyport.registry")
 
 _TAGS = 10_000  # in one page, unless a client asks for fewer
 _REFERRERS_BYTES = 3 * 1024 * 1024  # a page stays below what clients read of an index
@@ -71,9 +75,13 @@ class Listings:
         shown: list[dict[str, JSON]] = []
         size = 0
         for held in self._store.state.referrers(repository, subject):
-            if str(held.descriptor.digest) <= last or not self._store.blobs.has(held.descriptor.digest):
+            if str(held.descriptor.digest) <= last:
                 continue
-            found = self._describe(held.descriptor)
+            try:
+                found = self._describe(held.descriptor)
+            except DamagedError:
+                log.warning("manifest_damaged", extra={"digest": str(held.descriptor.digest)})
+                continue
             if wanted and found.artifact_type != wanted:
                 continue
             entry = found.to_json()

@@ -8,13 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from http import HTTPStatus
-from pathlib import Path
 
 from anyio import to_thread
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from sallyport.oci import CHUNK, JSON, Digest, render_json
+from sallyport.oci import JSON, Digest, render_json
+from sallyport.store import BlobStore
 
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})\Z")
 # A browser that opens an answer must see text, whatever a client has managed to get into it.
@@ -62,10 +62,11 @@ def refusal(error: RefusalError) -> Response:
 class BlobReply(Response):
     """A blob, whole by the server's own way of sending files, or a part of it in pieces."""
 
-    def __init__(self, path: Path, size: int, digest: Digest, *, byte_range: str = "") -> None:
+    def __init__(self, blobs: BlobStore, digest: Digest, byte_range: str = "") -> None:
         """``byte_range`` is the request's Range header; one that is not understood counts as none."""
         super().__init__(None, HTTPStatus.OK, media_type="application/octet-stream")
-        self._path = path
+        size = blobs.size(digest)
+        self._blobs, self._digest, self._path = blobs, digest, blobs.path(digest)
         self._part = (0, size)
         match = _RANGE.match(byte_range.strip())
         first, last = match.groups() if match else ("", "")
@@ -94,11 +95,11 @@ class BlobReply(Response):
         start, end = self._part
         if scope["method"] == "HEAD" or start == end:
             await send({"type": "http.response.body", "body": b""})
-        elif self._whole and "http.response.pathsend" in scope.get("extensions", {}):
+        elif self._whole and self._path is not None and "http.response.pathsend" in scope.get("extensions", {}):
             await send({"type": "http.response.pathsend", "path": str(self._path)})
         else:
-            with await to_thread.run_sync(self._path.open, "rb", 0) as file:
-                file.seek(start)
-                while start < end and (chunk := await to_thread.run_sync(file.read, min(CHUNK, end - start))):
-                    start += len(chunk)
-                    await send({"type": "http.response.body", "body": chunk, "more_body": start < end})
+            chunks = self._blobs.chunks(self._digest, offset=start)
+            while start < end and (chunk := await to_thread.run_sync(next, chunks, b"")):
+                part = chunk[: end - start]
+                start += len(part)
+                await send({"type": "http.response.body", "body": part, "more_body": start < end})

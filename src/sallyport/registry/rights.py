@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from functools import lru_cache
 from threading import Lock
 
+from sallyport.errors import DamagedError
 from sallyport.oci import Descriptor, Digest, Index, Manifest, is_manifest, load_manifest
 from sallyport.registry.push import FOREIGN
 from sallyport.store import BlobStore, Store
+
+log = logging.getLogger("sallyport.registry")
 
 _UPLOADED = "registry.uploaded"
 _KNOWN = 50_000  # remembered answers; each is checked again against the state
@@ -35,7 +39,7 @@ class Rights:
         if state.fact(_UPLOADED, f"{repository}@{digest}") is not None:
             return True
         for held in state.manifests(repository):
-            if self._store.blobs.has(held.descriptor.digest) and digest in self._needs(held.descriptor):
+            if digest in self._reached(held.descriptor):
                 with self._lock:
                     if len(self._via) >= _KNOWN:
                         self._via.clear()
@@ -49,10 +53,15 @@ class Rights:
 
     def needed(self, repository: str, digest: Digest) -> bool:
         """Whether a manifest that ``repository`` holds reaches the blob."""
-        return any(
-            self._store.blobs.has(held.descriptor.digest) and digest in self._needs(held.descriptor)
-            for held in self._store.state.manifests(repository)
-        )
+        return any(digest in self._reached(held.descriptor) for held in self._store.state.manifests(repository))
+
+    def _reached(self, descriptor: Descriptor) -> frozenset[Digest]:
+        try:
+            return self._needs(descriptor)
+        except DamagedError:
+            # One manifest that is lost or damaged must not take the others of its repository along.
+            log.warning("manifest_damaged", extra={"digest": str(descriptor.digest)})
+            return frozenset()
 
     def uploaded(self, repository: str, digest: Digest) -> None:
         """Note that somebody who has the bytes gave them to ``repository``."""
