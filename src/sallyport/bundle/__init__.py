@@ -54,6 +54,7 @@ from sallyport.bundle.name import (
 )
 from sallyport.bundle.plan import plan_bundle
 from sallyport.bundle.read import (
+    BundleBlobs,
     OpenedBundle,
     Sealed,
     Verified,
@@ -92,6 +93,7 @@ __all__ = [
     "Anchor",
     "Attached",
     "Blob",
+    "BundleBlobs",
     "BundleExistsError",
     "BundlePlan",
     "Contents",

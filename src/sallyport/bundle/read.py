@@ -11,11 +11,13 @@ The steps have numbers; :mod:`sallyport.receive` continues them:
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from sallyport.bundle.errors import (
     DamagedFileError,
@@ -50,6 +52,7 @@ from sallyport.bundle.profile import (
     read_shape,
 )
 from sallyport.bundle.roots import RootChain, follow, root_path, verify_roots
+from sallyport.bundle.stream import copy_blob
 from sallyport.bundle.trust import Anchor
 from sallyport.engine import Progress, Silent, render_time
 from sallyport.errors import (
@@ -130,16 +133,34 @@ class BundleBlobs:
             raise MissingBlobError(f"the bundle does not carry {digest}", "receive the one before it first") from error
 
     def chunks(self, digest: Digest, *, offset: int = 0) -> Iterator[bytes]:
-        size, path = self.size(digest), blob_path(digest)
-        file = open_file(self._folder, path)
-        with file:
+        path = blob_path(digest)
+        with self.open(digest) as file:
             try:
-                check_size(self._folder, path, file.seek(0, 2), size)
                 file.seek(offset)
                 while chunk := file.read(CHUNK):
                     yield chunk
             except OSError as error:
                 raise unreadable(self._folder, path, error) from error
+
+    def open(self, digest: Digest) -> BinaryIO:
+        """The blob's file on the medium, of the right size; its bytes are not proven."""
+        size, path = self.size(digest), blob_path(digest)
+        file = open_file(self._folder, path)
+        try:
+            check_size(self._folder, path, os.fstat(file.fileno()).st_size, size)
+        except SallyportError:
+            file.close()
+            raise
+        return file
+
+    def copy(self, digest: Digest, target: BinaryIO) -> Iterator[int]:
+        """Copy the blob into ``target`` and prove what arrived; yields how many bytes were.
+
+        Raises as :meth:`proven` does; then ``target`` is to be thrown away.
+        """
+        path = blob_path(digest)
+        with self._naming(path), self.open(digest) as source:
+            yield from copy_blob(self, digest, self.size(digest), target, source=source, what=path)
 
     def proven(self, digest: Digest) -> Iterator[bytes]:
         """The bytes, verified; use them only after it is exhausted.
@@ -148,12 +169,22 @@ class BundleBlobs:
             DamagedFileError, TruncatedFileError, LongFileError, MissingFileError: naming the file.
         """
         path = blob_path(digest)
-        try:
+        with self._naming(path):
             yield from verified(self.chunks(digest), digest, self.size(digest), what=path)
+
+    @contextmanager
+    def _naming(self, path: str) -> Iterator[None]:
+        """What is wrong with the bytes is the file's fault, and is called so."""
+        try:
+            yield
         except DigestMismatchError as error:
             raise DamagedFileError(f"{path} in {self._folder} is damaged: {error.message}", _AGAIN) from error
+        except TruncatedFileError:
+            raise
         except TruncatedError as error:
             raise TruncatedFileError(f"{path} in {self._folder}: {error.message}", _AGAIN) from error
+        except LongFileError:
+            raise
         except OversizeError as error:
             raise LongFileError(f"{path} in {self._folder}: {error.message}", _AGAIN) from error
 

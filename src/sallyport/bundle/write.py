@@ -8,9 +8,10 @@ import shutil
 import stat
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from sallyport.bundle.errors import BundleExistsError, NoBundleError
 from sallyport.bundle.folder import blob_path, list_files, read_file
@@ -21,11 +22,11 @@ from sallyport.bundle.name import bundle_name, check_destination
 from sallyport.bundle.profile import METADATA
 from sallyport.bundle.read import CONTENTS_LIMIT, TARGETS_LIMIT, read_contents, verify_metadata
 from sallyport.bundle.roots import root_path, verify_roots
-from sallyport.bundle.stream import pour
+from sallyport.bundle.stream import copy_blob
 from sallyport.bundle.trust import Anchor
 from sallyport.engine import Progress, Silent, Task, exclusive, fsync_folder, storage_error
 from sallyport.errors import DiskFullError, LockedError, SallyportError, UsageError
-from sallyport.oci import CHUNK, BlobReader, Hasher, decode, encode, verified
+from sallyport.oci import CHUNK, BlobReader, Digest, Hasher, decode, encode
 from sallyport.sign import Signer
 from sallyport.store import Store
 
@@ -185,6 +186,11 @@ def seal_bundle(staged: Staged, signers: Signers, *, valid: timedelta = VALID) -
     return Written(final, staged.name, contents, size, staged.copied, time.monotonic() - started)
 
 
+@runtime_checkable
+class _Local(Protocol):
+    def path(self, digest: Digest) -> Path | None: ...
+
+
 # --- the parts ----------------------------------------------------------------------------
 
 
@@ -273,8 +279,10 @@ def _copy_blobs(
 
 def _copy_blob(blob: Blob, blobs: BlobReader, path: Path, task: Task) -> None:
     part = path.with_name(path.name + _PART)
-    with part.open("wb", buffering=0) as file:
-        for size in pour(verified(blobs.chunks(blob.digest), blob.digest, blob.size), file):
+    # A store that keeps its blobs in files lets the kernel copy them.
+    local = blobs.path(blob.digest) if isinstance(blobs, _Local) else None
+    with part.open("w+b", buffering=0) as file, nullcontext() if local is None else local.open("rb") as source:
+        for size in copy_blob(blobs, blob.digest, blob.size, file, source=source):
             task.advance(size)
     # Not yet durable: whoever goes on after a power cut hashes what has a blob's name, and sealing syncs all.
     part.replace(path)

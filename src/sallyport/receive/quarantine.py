@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sallyport.bundle import Blob, pour
+from sallyport.bundle import Blob, BundleBlobs
 from sallyport.engine import TEMPORARY_PREFIX, Task, exclusive, storage_error
 from sallyport.errors import DamagedError, DiskFullError, StorageError
 from sallyport.oci import BlobReader, Digest, verified
@@ -66,12 +66,12 @@ class Quarantine:
                 "free space, then receive it again; nothing was changed",
             )
 
-    def take(self, digest: Digest, proven: Iterable[bytes], task: Task) -> None:
-        """Keep bytes that prove themselves while they pass; nothing is kept where they do not."""
+    def take(self, digest: Digest, source: BundleBlobs, task: Task) -> None:
+        """Copy a blob of the bundle and prove what arrived; nothing is kept where it is not whole."""
         temporary = self._root / "partial" / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
         try:
-            with temporary.open("xb", buffering=0) as file:
-                for size in pour(proven, file):
+            with temporary.open("x+b", buffering=0) as file:
+                for size in source.copy(digest, file):
                     task.advance(size)
                 self._blobs.adopt(file, temporary, digest)
                 self._proven.add(digest)

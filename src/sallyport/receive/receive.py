@@ -174,12 +174,11 @@ class _Crossing:
         with self.progress.task(f"read {opened.name}", total) as task:
             for blob in carries:
                 # What is here already is read too: every byte of the medium is proven, every time.
-                proven = opened.blobs.proven(blob.digest)
                 if blob.digest in known or self.quarantine.blobs.has(blob.digest):
-                    for chunk in proven:
+                    for chunk in opened.blobs.proven(blob.digest):
                         task.advance(len(chunk))
                 else:
-                    self.quarantine.take(blob.digest, proven, task)
+                    self.quarantine.take(blob.digest, opened.blobs, task)
         return total
 
     # --- 8 to 11: each image ------------------------------------------------------------------
