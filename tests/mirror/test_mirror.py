@@ -18,7 +18,19 @@ from sallyport.errors import (
     UsageError,
 )
 from sallyport.mirror import Mirrored, make_selector, mirror, plan_mirror
-from sallyport.oci import Descriptor, Index, Manifest, Platform, build_index, load_images, load_manifest, reachable
+from sallyport.oci import (
+    Descriptor,
+    Digest,
+    Index,
+    Manifest,
+    Platform,
+    build_index,
+    build_manifest,
+    load_images,
+    load_manifest,
+    media_types,
+    reachable,
+)
 from sallyport.registry import RegistryClient, make_app, serve
 from sallyport.store import Store, collect_garbage, verify_store
 
@@ -235,6 +247,52 @@ def test_a_hole_in_the_store_is_mended(upstream: Any, here: Store, run: Any) -> 
     (done,) = run("1.0")
     assert (done.changed, done.bytes) == (True, 0)
     assert verify_store(here) == ()
+
+
+def test_a_layer_that_must_not_be_handed_on_stays_where_it_is(upstream: Any, here: Store, run: Any) -> None:
+    absent = Descriptor(media_types.OCI_LAYER_FOREIGN_GZIP, 7, Digest.of(b"foreign"))
+    config = upstream.build.blob(b'{"os":"windows","architecture":"amd64"}', media_types.OCI_CONFIG)
+    manifest = build_manifest(config, [absent, upstream.build.blob(b"layer", media_types.OCI_LAYER_GZIP)])
+    upstream.publish("team/app:1.0", upstream.build.blob(manifest.raw, manifest.media_type))
+    assert run("1.0")[0].changed
+    assert run("1.0")[0].requests == 1
+    assert verify_store(here) == ()
+
+
+def test_a_blob_that_upstream_has_lost_is_missed(upstream: Any, here: Store, run: Any) -> None:
+    image = upstream.build.image("one")
+    upstream.publish("team/app:1.0", image)
+    manifest = load_manifest(upstream.store.blobs, image)
+    assert isinstance(manifest, Manifest)
+    upstream.store.blobs.delete(manifest.layers[1].digest)
+    with pytest.raises(NotFoundError, match=str(manifest.layers[1].digest)):
+        run("1.0")
+    assert here.state.repositories() == []
+
+
+def test_a_note_of_another_version_is_no_obstacle(upstream: Any, here: Store, run: Any) -> None:
+    upstream.publish("team/app:1.0", upstream.build.image("one"))
+    run("1.0")
+    ((key, _),) = here.state.facts("mirrored")
+    here.state.put_fact("mirrored", key, b'{"older":1}')
+    assert run("1.0")[0].bytes == 0
+    assert run("1.0")[0].requests == 1
+
+
+def test_a_plan_that_cannot_be_made_says_why(upstream: Any, clients: Any, here: Store) -> None:
+    for tags in (["missing"], ["9.*"]):
+        with pytest.raises(NotFoundError):
+            plan_mirror(clients, [make_selector(f"{upstream.registry}/team/app", tags)], here)
+
+
+def test_collecting_garbage_waits_for_a_mirror(upstream: Any, here: Store, run: Any) -> None:
+    from sallyport.errors import LockedError
+
+    upstream.publish("team/app:1.0", upstream.build.image("one"))
+    with here.lease():
+        assert run("1.0")[0].changed, "two mirrors may run side by side"
+        with pytest.raises(LockedError):
+            collect_garbage(here, timeout_s=0)
 
 
 # --- faults -----------------------------------------------------------------------------------

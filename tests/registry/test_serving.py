@@ -176,6 +176,38 @@ def test_tls_with_an_authority_of_our_own(tmp_path: Path) -> None:
                 RegistryClient(stranger, serving.registry, plain_http=False).ping()
 
 
+def test_a_redirect_from_https_to_plain_http_is_not_followed(tmp_path: Path) -> None:
+    from sallyport.engine import Http
+    from sallyport.errors import UnreachableError
+
+    with serve(hello) as plain:
+
+        async def away(scope: Any, receive: Any, send: Any) -> None:
+            headers = [(b"location", plain.url.encode()), (b"content-length", b"0")]
+            await send({"type": "http.response.start", "status": 302, "headers": headers})
+            await send({"type": "http.response.body", "body": b""})
+
+        certificate, key = make_certificate(tmp_path)
+        with (
+            serve(away, certificate=certificate, key=key) as serving,
+            Http(proxies={}, ca=certificate, retries=0) as http,
+            pytest.raises(UnreachableError, match="from https to plain http"),
+            http.request("GET", serving.url),
+        ):
+            pass
+
+
+def test_an_authority_that_is_none_is_a_configuration_error(tmp_path: Path) -> None:
+    from sallyport.engine import Http
+
+    with (
+        Http(proxies={}, ca=tmp_path / "missing.pem") as http,
+        pytest.raises(ConfigError, match="certificates"),
+        http.request("GET", "https://127.0.0.1:1/"),
+    ):
+        pass
+
+
 def make_certificate(folder: Path) -> tuple[Path, Path]:
     import datetime as dt
     import ipaddress
