@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
 from sallyport.errors import MalformedError
 from sallyport.oci import Kind
 from sallyport.patch.parse_shell import parse_shell
+from sallyport.patch.shell_state import State, assigned_names, leaves_loop
 from sallyport.patch.shell_tree import (
     Arithmetic,
     Case,
@@ -35,7 +36,6 @@ from sallyport.patch.shell_tree import (
     Substitution,
     While,
     Word,
-    commands_of,
 )
 from sallyport.patch.truth import Test, Tree, compare_versions
 
@@ -84,50 +84,10 @@ def reach(text: str, call: Call, tree: Tree) -> tuple[Reached, ...]:
         "DPKG_MAINTSCRIPT_ARCH": call.architecture,
     }
     try:
-        walk.run(parse_shell(text), _State(variables, list(call.arguments), {}))
+        walk.run(parse_shell(text), State(variables, list(call.arguments), {}))
     except RecursionError as error:
         raise MalformedError("the script nests too deep", "read it and decide by hand") from error
     return tuple(walk.reached)
-
-
-class _State:
-    """What is known at one point of a run; an absent or None variable is unknown."""
-
-    __slots__ = ("alive", "arguments", "functions", "variables")
-
-    def __init__(
-        self, variables: dict[str, str | None], arguments: list[str | None] | None, functions: dict[str, Command]
-    ) -> None:
-        self.variables, self.arguments, self.functions = variables, arguments, functions
-        self.alive = True
-
-    def copy(self) -> _State:
-        copy = _State(dict(self.variables), self.arguments, dict(self.functions))
-        copy.alive = self.alive
-        return copy
-
-    def become(self, others: Sequence[_State]) -> None:
-        """Know only what all of ``others`` that are alive agree on."""
-        living = [other for other in others if other.alive]
-        self.alive = bool(living)
-        if not living:
-            return
-        first, *rest = living
-        self.variables = {
-            name: value
-            for name, value in first.variables.items()
-            if all(name in other.variables and other.variables[name] == value for other in rest)
-        }
-        self.functions = {name: body for other in living for name, body in other.functions.items()}
-        self.arguments = first.arguments if all(other.arguments == first.arguments for other in rest) else None
-
-    def forget(self, names: Iterable[str] | None) -> None:
-        """Know these variables no longer; None: any."""
-        if names is None:
-            self.variables.clear()
-            return
-        for name in names:
-            self.variables[name] = None
 
 
 class _Walk:
@@ -135,11 +95,11 @@ class _Walk:
         self.reached: dict[Reached, None] = {}
         self._tree = tree
         self._steps = 0
-        self._frames: list[list[_State]] = []
+        self._frames: list[list[State]] = []
 
     # --- commands ----------------------------------------------------------------------------
 
-    def run(self, script: Script, state: _State) -> bool | None:
+    def run(self, script: Script, state: State) -> bool | None:
         status: bool | None = True
         for chain in script:
             if not state.alive:
@@ -147,7 +107,7 @@ class _Walk:
             status = self._chain(chain, state)
         return status
 
-    def _chain(self, chain: Chain, state: _State) -> bool | None:
+    def _chain(self, chain: Chain, state: State) -> bool | None:
         status: bool | None = True
         for operator, pipeline in chain.links:
             if not state.alive:
@@ -164,7 +124,7 @@ class _Walk:
                 status = self._pipeline(pipeline, state)
         return status
 
-    def _pipeline(self, pipeline: Pipeline, state: _State) -> bool | None:
+    def _pipeline(self, pipeline: Pipeline, state: State) -> bool | None:
         if len(pipeline.commands) == 1:
             status = self._command(pipeline.commands[0], state)
         else:
@@ -172,7 +132,7 @@ class _Walk:
                 status = self._command(command, state.copy())
         return not status if pipeline.negated and status is not None else status
 
-    def _command(self, command: Command, state: _State) -> bool | None:
+    def _command(self, command: Command, state: State) -> bool | None:
         self._steps += 1
         if self._steps > _STEPS:
             raise MalformedError("the script is too involved", "read it and decide by hand")
@@ -186,7 +146,7 @@ class _Walk:
             case For():
                 return self._for(command, state)
             case While():
-                state.forget(_assigned((*command.condition, *command.body), state.functions))
+                state.forget(assigned_names((*command.condition, *command.body), state.functions))
                 inside = state.copy()
                 if self.run(command.condition, inside) is not False:
                     self.run(command.body, inside)
@@ -205,8 +165,8 @@ class _Walk:
             case _:
                 assert_never(command)
 
-    def _if(self, command: If, state: _State) -> bool | None:
-        ends: list[_State] = []
+    def _if(self, command: If, state: State) -> bool | None:
+        ends: list[State] = []
         status: bool | None = True
         for condition, body in command.branches:
             truth = self.run(condition, state)
@@ -224,9 +184,9 @@ class _Walk:
         state.become(ends)
         return status if len(ends) == 1 else None
 
-    def _case(self, command: Case, state: _State) -> bool | None:
+    def _case(self, command: Case, state: State) -> bool | None:
         value = self._one(command.word, state)
-        ends: list[_State] = []
+        ends: list[State] = []
         for patterns, body in command.items:
             truths = [self._fits(value, pattern, state) for pattern in patterns]
             if all(truth is False for truth in truths):
@@ -241,7 +201,7 @@ class _Walk:
         state.become(ends)
         return None
 
-    def _fits(self, value: str | None, pattern: Word, state: _State) -> bool | None:
+    def _fits(self, value: str | None, pattern: Word, state: State) -> bool | None:
         expression = ""
         for part in pattern:
             text = part.text if isinstance(part, Literal) else self._one((part,), state)
@@ -253,14 +213,14 @@ class _Walk:
             return True if pattern == (Literal("*", quoted=False),) else None
         return re.fullmatch(expression, value) is not None
 
-    def _for(self, command: For, state: _State) -> bool | None:
+    def _for(self, command: For, state: State) -> bool | None:
         words = state.arguments if command.words is None else self._fields(command.words, state)
-        if words is not None and None not in words and len(words) <= _LOOP and not _leaves(command.body):
+        if words is not None and None not in words and len(words) <= _LOOP and not leaves_loop(command.body):
             for word in words:
                 state.variables[command.name] = word
                 self.run(command.body, state)
             return None
-        state.forget(_assigned(command.body, state.functions))
+        state.forget(assigned_names(command.body, state.functions))
         state.variables[command.name] = None
         inside = state.copy()
         self.run(command.body, inside)
@@ -269,7 +229,7 @@ class _Walk:
 
     # --- simple commands ---------------------------------------------------------------------
 
-    def _simple(self, command: Simple, state: _State) -> bool | None:
+    def _simple(self, command: Simple, state: State) -> bool | None:
         assigned = [(name, self._one(word, state)) for name, word in command.assignments]
         argv = self._fields(command.words, state)
         writes = self._writes(command.redirects, state)
@@ -291,7 +251,7 @@ class _Walk:
         self._reach(Reached(tuple(argv), writes, _one_line(command.text)))
         return self._builtin(argv, state)
 
-    def _call(self, body: Command, arguments: list[str | None], state: _State) -> bool | None:
+    def _call(self, body: Command, arguments: list[str | None], state: State) -> bool | None:
         if len(self._frames) >= _CALLS:
             raise MalformedError("the script's functions call each other too deep", "read it and decide by hand")
         caller = state.arguments
@@ -305,7 +265,7 @@ class _Walk:
         state.arguments = caller
         return status
 
-    def _builtin(self, argv: list[str | None], state: _State) -> bool | None:
+    def _builtin(self, argv: list[str | None], state: State) -> bool | None:
         """What the command does to the state, and whether it succeeds."""
         name, rest = argv[0], argv[1:]
         match name:
@@ -352,7 +312,7 @@ class _Walk:
                 return True if name in _SUCCEED else None
         return True
 
-    def _declare(self, words: list[str | None], state: _State) -> None:
+    def _declare(self, words: list[str | None], state: State) -> None:
         for word in words:
             if word is None:
                 state.forget(None)
@@ -363,7 +323,7 @@ class _Walk:
             elif variable not in state.variables:
                 state.variables[variable] = None
 
-    def _trap(self, words: list[str | None], state: _State) -> None:
+    def _trap(self, words: list[str | None], state: State) -> None:
         if not words or words[0] in ("-", ""):
             return
         if words[0] is not None and len(words) > 1:
@@ -396,7 +356,7 @@ class _Walk:
         found = (lines[at + 2] for at in range(0, len(lines) - 2, 3) if lines[at] == path)
         return next(("LOCAL" if who == ":" else who for who in found), "")
 
-    def _writes(self, redirects: Sequence[Redirect], state: _State) -> tuple[str | None, ...]:
+    def _writes(self, redirects: Sequence[Redirect], state: State) -> tuple[str | None, ...]:
         writes: list[str | None] = []
         for redirect in redirects:
             target = self._one(redirect.target, state)
@@ -412,7 +372,7 @@ class _Walk:
 
     # --- words -------------------------------------------------------------------------------
 
-    def _fields(self, words: Sequence[Word], state: _State) -> list[str | None]:
+    def _fields(self, words: Sequence[Word], state: State) -> list[str | None]:
         fields: list[str | None] = []
         for word in words:
             if word in _ARGUMENTS:
@@ -427,13 +387,13 @@ class _Walk:
                 fields.append(value)
         return fields
 
-    def _one(self, word: Word, state: _State) -> str | None:
+    def _one(self, word: Word, state: State) -> str | None:
         """The word as one string, not split; None where a part of it is not known."""
         pieces = [self._piece(part, state) for part in word]
         known = [piece for piece in pieces if piece is not None]
         return "".join(known) if len(known) == len(pieces) else None
 
-    def _piece(self, part: Literal | Parameter | Substitution | Arithmetic, state: _State) -> str | None:
+    def _piece(self, part: Literal | Parameter | Substitution | Arithmetic, state: State) -> str | None:
         match part:
             case Literal(text):
                 return text
@@ -447,7 +407,7 @@ class _Walk:
             case _:
                 assert_never(part)
 
-    def _output(self, script: Script, state: _State) -> str | None:
+    def _output(self, script: Script, state: State) -> str | None:
         inside = state.copy()
         self.run(script, inside)
         if len(script) != 1 or len(script[0].links) != 1 or len(script[0].links[0][1].commands) != 1:
@@ -465,7 +425,7 @@ class _Walk:
             case _:
                 return None
 
-    def _parameter(self, part: Parameter, state: _State) -> str | None:
+    def _parameter(self, part: Parameter, state: State) -> str | None:
         word = self._one(part.word, state) if part.word else ""
         value = self._value(part.name, state)
         if value is None or word is None:
@@ -487,7 +447,7 @@ class _Walk:
             case operator:
                 return _trimmed(value, word, operator)
 
-    def _value(self, name: str, state: _State) -> str | None:
+    def _value(self, name: str, state: State) -> str | None:
         arguments = state.arguments
         if name in ("@", "*"):
             if arguments is None or None in arguments:
@@ -533,34 +493,3 @@ def _trimmed(value: str, pattern: str, operator: str) -> str:
         return value[(max if operator == "##" else min)(found) :] if found else value
     found = [cut for cut in cuts if fits.match(value[cut:])]
     return value[: (min if operator == "%%" else max)(found)] if found else value
-
-
-def _assigned(script: Script, functions: Mapping[str, Command]) -> set[str] | None:
-    """The variables that ``script`` could set; None: any."""
-    names: set[str] = {"RET"}
-    for command in commands_of((*script, *_bodies(functions))):
-        if isinstance(command, For):
-            names.add(command.name)
-        if not isinstance(command, Simple):
-            continue
-        names.update(name for name, _ in command.assignments)
-        literals = [word[0].text if len(word) == 1 and isinstance(word[0], Literal) else "" for word in command.words]
-        if literals and literals[0] in ("eval", ".", ""):
-            return None
-        if literals and literals[0] in ("read", "local", "export", "readonly", "unset", "getopts"):
-            for word in command.words[1:]:
-                first = word[0] if word else None
-                if not isinstance(first, Literal):
-                    return None
-                names.add(first.text.partition("=")[0])
-    return names
-
-
-def _bodies(functions: Mapping[str, Command]) -> Script:
-    return tuple(Chain((("", Pipeline((body,), negated=False)),)) for body in functions.values())
-
-
-def _leaves(script: Script) -> bool:
-    """Whether a loop's body can break off."""
-    words = (command.words for command in commands_of(script) if isinstance(command, Simple) and command.words)
-    return any(word[0] in ((Literal("break", quoted=False),), (Literal("continue", quoted=False),)) for word in words)
