@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from functools import lru_cache
+from pathlib import PurePath
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -22,6 +23,8 @@ _DEFECT = "this is a defect of sallyport: report it"
 
 def _encode_hook(value: object) -> object:
     if isinstance(value, Digest):
+        return str(value)
+    if isinstance(value, PurePath):  # for showing: nothing that is read back holds a path
         return str(value)
     raise SallyportError(f"{type(value).__name__} has no JSON form", _DEFECT)
 
