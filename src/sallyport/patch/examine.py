@@ -58,7 +58,6 @@ def examine(replacements: Sequence[Replacement], installed: Iterable[Installed],
             old,
             control["Version"],
             natives=NATIVES,
-            interests=waited_for,
             changed=changed,
         )
         later = replace(
@@ -90,7 +89,6 @@ def examine(replacements: Sequence[Replacement], installed: Iterable[Installed],
             package.version,
             frozenset(),
             NATIVES,
-            waited_for,
         )
         scene = replace(scene, before=commands_before(text, scene))
         scripts.append(judge_script("postinst", text, ("triggered", " ".join(names)), scene)[0])

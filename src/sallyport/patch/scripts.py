@@ -61,6 +61,7 @@ _CORE = _words(
 )
 _PASSING = ("/run/", "/var/run/", "/tmp/")  # noqa: S108 - of the image, which nobody shares yet
 _FILES = _words("rm rmdir unlink chmod chown chgrp mkdir ln touch")
+_RECURSIVE = ("-R", "--recursive")
 _INITS = ("etc/init.d/rc", "usr/sbin/openrc", "sbin/openrc", "usr/sbin/init", "sbin/init")
 _SYSTEMD = ("usr/lib/systemd/systemd", "lib/systemd/systemd")
 _SAME = "the installed version's script did the same, and what came of it stands in the image"
@@ -77,7 +78,6 @@ class Scene:
     new: str
     before: frozenset[str] = frozenset()  # commands that the installed version's postinst reaches
     natives: frozenset[str] = frozenset()  # programs and triggers that sallyport does itself
-    interests: frozenset[str] = frozenset()  # triggers that an installed package waits for
     changed: frozenset[str] = frozenset()  # relative paths whose content the upgrade changes
 
 
@@ -203,9 +203,8 @@ def _skipped(
         return "it asks debconf, whose answers stay as they are in the image"
     if program in _BYTE_CODE:
         return "Python compares its byte code with the source, and goes on without it"
-    if program == "dpkg-trigger":
-        waiting = [word for word in rest if word is None or (not word.startswith("-") and word in scene.interests)]
-        return "" if None in waiting else "the triggers that it names are looked at on their own"
+    if program == "dpkg-trigger" and None not in rest:
+        return "the triggers that it names are looked at on their own"
     if program == "dpkg-maintscript-helper":
         return _helper(rest, scene)
     if reason := _there_already(program, rest, scene):
@@ -251,7 +250,7 @@ def _helper(rest: tuple[str | None, ...], scene: Scene) -> str:
 
 def _there_already(program: str, rest: tuple[str | None, ...], scene: Scene) -> str:
     """Why a command that makes or removes files finds its work done; empty where it does not."""
-    if program not in _FILES:
+    if program not in _FILES or any(word in _RECURSIVE for word in rest):
         return ""
     operands = [word for word in rest if word is None or not word.startswith("-")]
     if program in ("chmod", "chown", "chgrp", "ln"):
@@ -262,6 +261,8 @@ def _there_already(program: str, rest: tuple[str | None, ...], scene: Scene) -> 
         setting = ""
     if not operands or any(word is None or not word.startswith("/") for word in operands):
         return ""
+    if all((word or "").startswith(_PASSING) for word in operands):
+        return "nothing outlives a running system there"
     entries = [
         scene.tree.entry((word or "").strip("/"), follow=program not in ("rm", "unlink", "ln")) for word in operands
     ]
