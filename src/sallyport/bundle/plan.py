@@ -47,14 +47,15 @@ def plan_bundle(
     tags: dict[tuple[str, str], Released] = {}
     blobs: dict[Digest, Descriptor] = {}
     for one in sorted(released, key=lambda item: (item.repository, item.tag)):
-        other = tags.setdefault((one.repository, one.tag), one)
-        if other != one:
+        other = tags.get((one.repository, one.tag))
+        if other == one:
+            continue
+        if other is not None:
             raise UsageError(
                 f"{one.repository}:{one.tag} is released twice: {other.descriptor.digest}, {one.descriptor.digest}",
                 "release one of them under another tag",
             )
-        if other is not one:
-            continue
+        tags[one.repository, one.tag] = one
         needs = [found for top in (one.descriptor, *(at.descriptor for at in one.attached)) for found in reachable(top)]
         if one.name in arrived and all(found.digest in holds for found in needs):
             imported.append(one)
