@@ -11,7 +11,8 @@ Any room's tests may have one: ask for the fixture ``archive_builder`` (tests/co
         assert archive.packages("amd64").newest("openssl").version == "3.0.15-1"
 
 Names that end in ``-security`` live under ``/debian-security``, all others under ``/debian``, as on real mirrors.
-``requests`` lists what was asked for; ``faults`` makes the next answers for a path wrong in a named way.
+``requests`` lists what was asked for; ``faults`` makes the next answers for a path wrong in a named way,
+``statuses`` gives every answer for a path another status.
 """
 
 from __future__ import annotations
@@ -166,6 +167,7 @@ class ArchiveBuilder:
         self.key = pysequoia.Tsk.generate(user_id="Test Archive <archive@debian.example>")
         self.requests: list[str] = []
         self.faults: dict[str, list[Callable[[bytes], bytes]]] = {}
+        self.statuses: dict[str, int] = {}  # path -> the status of every answer for it
         self.etags = True
         self._closers: list[Callable[[], object]] = []
         self._server = _serve(self)
@@ -277,8 +279,8 @@ def _serve(builder: ArchiveBuilder) -> http.server.ThreadingHTTPServer:
         def do_GET(self) -> None:
             path = builder.www / self.path.lstrip("/")
             builder.requests.append(self.path)
-            if not path.is_file():
-                self._answer(404, b"")
+            if not path.is_file() or self.path in builder.statuses:
+                self._answer(builder.statuses.get(self.path, 404), b"")
                 return
             content = path.read_bytes()
             etag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'

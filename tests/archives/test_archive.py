@@ -7,11 +7,13 @@ from typing import Any
 import pysequoia
 import pytest
 
-from sallyport.archives import Archive
+from sallyport.archives import Archive, render_stanza
 from sallyport.engine import Threads
 from sallyport.errors import (
+    DeniedError,
     DigestMismatchError,
     ExpiredError,
+    MalformedError,
     NotFoundError,
     OversizeError,
     UnreachableError,
@@ -215,3 +217,50 @@ def test_a_cut_index_is_fetched_again(archive_builder: Any) -> None:
     path = next(iter((archive_builder.www / "debian/dists/bookworm/main/binary-amd64/by-hash/SHA256").iterdir()))
     archive_builder.faults["/" + str(path.relative_to(archive_builder.www))] = [lambda raw: raw[:300]]
     assert len(archive.packages("amd64")) == 50
+
+
+@pytest.mark.parametrize(("status", "error"), [(403, DeniedError), (404, NotFoundError), (500, UnreachableError)])
+def test_a_mirror_that_refuses_is_told_from_one_that_lacks(
+    archive_builder: Any, status: int, error: type[Exception]
+) -> None:
+    archive_builder.publish("bookworm", [])
+    archive_builder.statuses["/debian/dists/bookworm/InRelease"] = status
+    with pytest.raises(error):
+        archive_builder.open("bookworm")
+
+
+def test_packages_for_every_architecture_may_have_an_index_of_their_own(archive_builder: Any) -> None:
+    debs = [archive_builder.deb("common"), archive_builder.deb("native", architecture="amd64")]
+    archive_builder.publish("bookworm", debs, architectures=("all", "amd64"))
+    index = archive_builder.open("bookworm").packages("amd64")
+    assert [package.name for name in ("common", "native") for package in index.versions(name)] == ["common", "native"]
+    assert sum("binary-all" in path for path in archive_builder.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"Date": "yesterday"},
+        {"Valid-Until": "never"},
+        {"SHA256": "\n aa 1 main/binary-amd64/Packages"},
+        {"SHA256": f"\n {'a' * 64} 1 ../Packages"},
+        {"SHA256": f"\n {'a' * 64} 1 x/../../Packages"},
+        {"SHA256": f"\n {'a' * 64} 1 x\n {'b' * 64} 1 x"},
+        {"SHA256": ""},
+    ],
+)
+def test_a_signed_release_that_cannot_be_is_refused(archive_builder: Any, extra: dict[str, str]) -> None:
+    fields = {"Codename": "bookworm", "Date": "Sat, 11 Jul 2026 10:00:00 UTC", "SHA256": f"\n {'a' * 64} 1 x"} | extra
+    path = archive_builder.www / "debian/dists/bookworm/InRelease"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(archive_builder.sign(render_stanza(fields).encode()))
+    with pytest.raises(MalformedError):
+        archive_builder.open("bookworm")
+
+
+def test_a_release_without_a_date_is_refused(archive_builder: Any) -> None:
+    path = archive_builder.www / "debian/dists/bookworm/InRelease"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(archive_builder.sign(b"Codename: bookworm\nSHA256:\n " + b"a" * 64 + b" 1 x\n"))
+    with pytest.raises(MalformedError, match="Date"):
+        archive_builder.open("bookworm")

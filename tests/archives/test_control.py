@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sallyport.archives import parse_stanza, parse_stanzas, render_stanza
@@ -52,6 +52,7 @@ VALUE = st.tuples(LINE, st.lists(LINE.filter(bool).map(lambda line: f"\n {line}"
 
 @settings(max_examples=100, deadline=None)
 @given(st.dictionaries(NAME, VALUE, min_size=1, max_size=5))
+@example({"A": "ends in a hard space\xa0"})
 def test_what_is_written_is_read_back(fields: dict[str, str]) -> None:
     if len({name.lower() for name in fields}) < len(fields):
         return

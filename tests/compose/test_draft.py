@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sallyport.compose import Draft, write_draft
-from sallyport.errors import CycleError, MalformedError, UnsafePathError
+from sallyport.errors import CycleError, DiskFullError, MalformedError, StorageError, UnsafePathError
 from sallyport.oci import OPAQUE, Entry, Kind, Rootfs, list_layer
 from sallyport.store import DirectoryStore
 
@@ -164,3 +166,18 @@ def test_the_scratch_folder_can_be_named(tmp_path: Path) -> None:
         draft.put(file("x"), b"abc")
         assert draft.content("x") == b"abc"
         assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with Draft() as draft:
+        monkeypatch.setattr(os, "pwrite", full)
+        with pytest.raises(DiskFullError, match="no space left"):
+            draft.put(file("x"), b"abc")
+
+
+def test_a_scratch_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="cannot keep"):
+        Draft(scratch=tmp_path / "missing")

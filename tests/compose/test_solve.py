@@ -101,3 +101,11 @@ def test_packages_that_conflict_are_named(archive_builder: Any) -> None:
     assert names(closure(found, ["mta1"])) == ["mta1"]
     with pytest.raises(ConflictError):
         closure(found, ["mta1", "mta2"])
+
+
+def test_a_wish_may_name_alternatives(archive_builder: Any) -> None:
+    found = index(archive_builder, {"name": "libssl3t64"}, {"name": "x", "depends": "libssl3t64"})
+    assert names(closure(found, ["libssl3 | libssl3t64"])) == ["libssl3t64"]
+    assert names(closure(found, ["libssl3 | libssl3t64"], installed=closure(found, ["x"]))) == []
+    with pytest.raises(NotFoundError, match=r"a \| b"):
+        closure(found, ["a | b"])

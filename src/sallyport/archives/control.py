@@ -37,7 +37,7 @@ def parse_stanza(text: str, *, what: str) -> dict[str, str]:
             # Two readers could take two different ones.
             raise MalformedError(f"{what} has the field {name[:60]} twice", _MEND)
         seen.add(name.lower())
-        fields[name] = found[2].rstrip()
+        fields[name] = found[2].rstrip(" \t")
     return fields
 
 

@@ -36,7 +36,7 @@ def closure(
     ``essential`` adds the packages marked Essential, which nobody declares a dependency on. Of alternatives the one
     that is chosen already counts, then the first that the index has; of packages that provide a name, the one with
     the highest priority, then the first by name. Recommends are left out. ``dependencies=False`` takes ``names``
-    alone, for an image whose maker knows better.
+    alone, for an image whose maker knows better. A name may list alternatives: ``libssl3 | libssl3t64``.
 
     Raises:
         NotFoundError: a package, or every alternative of a dependency, is not in the index.
@@ -44,12 +44,13 @@ def closure(
     """
     choice = _Choice(index, installed)
     wanted = set(names) | ({package.name for package in index.essential()} if essential else set())
-    for name in sorted(wanted):
-        if name in choice.present:
+    for wish in sorted(wanted):
+        alternatives = [name.strip() for name in wish.split("|")]
+        if any(name in choice.present for name in alternatives):
             continue
-        found = index.newest(name)
+        found = next((package for name in alternatives if (package := index.newest(name)) is not None), None)
         if found is None:
-            raise NotFoundError(f"the archive has no package {name} for {index.architecture}", "check the name")
+            raise NotFoundError(f"the archive has no package {wish} for {index.architecture}", "check the name")
         choice.take(found)
     if dependencies:
         choice.follow()

@@ -45,7 +45,11 @@ DISTROLESS = ImageSpec(
     "distroless",
     (
         LayerSpec(
-            ("base-files", "ca-certificates", "gcc-12-base", "libc6", "libgcc-s1", "libssl3", "netbase", "tzdata"),
+            # The names that change from release to release, Debian 12's first.
+            (
+                *("base-files", "ca-certificates", "gcc-12-base | gcc-14-base", "libc6", "libgcc-s1"),
+                *("libssl3 | libssl3t64", "netbase", "tzdata"),
+            ),
             after=(finish.few_accounts, finish.certificates),
             dependencies=False,
         ),
