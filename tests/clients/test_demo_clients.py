@@ -57,10 +57,10 @@ class Demo:
     host: str  # where the inside registry listens
 
     def released(self, name: str) -> str:
-        return next(line["released"] for line in self.result["images"] if line["upstream"].startswith(f"{name}:"))
+        return next(str(line["released"]) for line in self.result["images"] if line["upstream"].startswith(f"{name}:"))
 
     def digest(self, name: str) -> str:
-        return next(line["digest"] for line in self.result["images"] if line["upstream"].startswith(f"{name}:"))
+        return next(str(line["digest"]) for line in self.result["images"] if line["upstream"].startswith(f"{name}:"))
 
     @property
     def bundle(self) -> Path:

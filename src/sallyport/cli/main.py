@@ -91,8 +91,7 @@ def run_app(arguments: list[str]) -> int:
         report_error(error, as_json=as_json)
         return error.exit_code
     except KeyboardInterrupt:
-        sys.stderr.write("\nerror: interrupted\nmend: run the same command again; it goes on where it stopped\n")
-        return INTERRUPTED
+        code = INTERRUPTED
     except BrokenPipeError:
         # The reader of our output went away; that is its business, not an error of ours.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -104,6 +103,8 @@ def run_app(arguments: list[str]) -> int:
             raise
         report_defect(error, as_json=as_json)
         return DEFECT
+    if code == INTERRUPTED:  # Typer says it so, too
+        sys.stderr.write("\nerror: interrupted\nmend: run the same command again; it goes on where it stopped\n")
     return code if isinstance(code, int) else 0
 
 
