@@ -35,7 +35,7 @@ def parse(raw: bytes) -> Metadata[Any]:
     try:
         value: Any = parse_json(raw, what="metadata", limit=len(raw))
         return Metadata.from_dict(value)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise MalformedMetadataError(f"metadata: {str(error)[:200]}", _KEEP) from error
 
 
@@ -47,11 +47,20 @@ def render(metadata: Metadata[Any]) -> bytes:
 
 
 def sign_metadata(raw: bytes, signers: Sequence[Signer]) -> bytes:
-    """Add signatures; one that is there already is made again, and comes out the same."""
+    """Add signatures; one that is there already is made again, and comes out the same.
+
+    Raises:
+        MalformedMetadataError: it is no metadata that could be signed.
+    """
+    from tuf.api.exceptions import RepositoryError
+
     metadata = parse(raw)
-    for signer in signers:
-        metadata.sign(tuf_signer(signer), append=True)
-    return render(metadata)
+    try:
+        for signer in signers:
+            metadata.sign(tuf_signer(signer), append=True)
+        return render(metadata)
+    except RepositoryError as error:
+        raise MalformedMetadataError(f"the metadata cannot be signed: {str(error)[:200]}", _KEEP) from error
 
 
 def verify_role(root: Metadata[Root], role: str, metadata: Metadata[Any], *, what: str) -> None:

@@ -179,8 +179,8 @@ def read_shape(raw: bytes, kind: type[F], *, what: str, limit: int) -> F:
     except MalformedMetadataError:
         raise
     except (MalformedError, msgspec.ValidationError, ValueError) as error:
-        text = error.message if isinstance(error, MalformedError) else f"{what}: {str(error)[:200]}"
-        raise MalformedMetadataError(text, _MEND) from error
+        text = str(error)[:200]
+        raise MalformedMetadataError(text if what in text else f"{what}: {text}", _MEND) from error
     if order != sorted(set(order)):
         raise MalformedMetadataError(f"{what} does not list each signing key once, in order", _MEND)
     if ends.year < 1970:  # noqa: PLR2004 - before there were clocks to count from

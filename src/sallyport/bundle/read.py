@@ -380,7 +380,7 @@ def read_contents(raw: bytes) -> Contents:
         for key in contents.keys:
             Purpose(key.purpose)
             canonical = canonical and PublicKey(key.pem).pem == key.pem
-    except (SallyportError, UnicodeEncodeError, ValueError) as error:
+    except (SallyportError, ValueError) as error:
         raise MalformedContentsError(f"{CONTENTS_FILE}: {str(error)[:200]}", _AGAIN) from error
     problem = "is not in the canonical form" if not canonical else _contradiction(contents)
     if problem:

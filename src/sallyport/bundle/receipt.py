@@ -55,9 +55,11 @@ def verify_receipt(raw: bytes, key: PublicKey, *, destination: str, what: str = 
         raise MalformedError(f"{what} is a {envelope.payloadType[:60]!r}, not a receipt", _MEND)
     if not envelope.signatures:
         raise UnsignedError(f"{what} is not signed", _MEND)
+    signature, *others = envelope.signatures
+    if others or encode(envelope) != raw:
+        raise MalformedError(f"{what} is not in the canonical form, with one signature", _MEND)
     payload = _decoded(envelope.payload, what)
-    signatures = [_decoded(signature.sig, what) for signature in envelope.signatures]
-    if not any(key.signed(signature, _pae(payload)) for signature in signatures):
+    if signature.keyid != key.id or not key.signed(_decoded(signature.sig, what), _pae(payload)):
         raise WrongSignatureError(
             f"{what} is not signed by the receipt key of {destination} ({key.id[:16]})",
             "compare the key with the inside's; until then the next bundle has to carry everything",
@@ -92,9 +94,13 @@ def newest_receipt(
 
 def _decoded(text: str, what: str) -> bytes:
     try:
-        return base64.b64decode(text, validate=True)
+        data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
         raise MalformedError(f"{what} has a field that is not base64", _MEND) from error
+    # The last character has bits that say nothing; changed, they would go unseen.
+    if base64.b64encode(data).decode() != text:
+        raise MalformedError(f"{what} has base64 that is not in its one proper form", _MEND)
+    return data
 
 
 def _pae(payload: bytes) -> bytes:

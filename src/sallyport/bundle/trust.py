@@ -265,7 +265,7 @@ def _read_state(folder: Path) -> HighWater:
     try:
         sealed = decode(raw, _Sealed, what=str(path), limit=_LIMIT)
         body = encode(sealed.state)
-    except (SallyportError, UnicodeEncodeError) as error:
+    except SallyportError as error:
         raise TrustDamagedError(f"{path} is torn or was changed", _MEND) from error
     if (
         sealed.sha256 != hashlib.sha256(body).hexdigest()
