@@ -109,3 +109,14 @@ def test_a_wish_may_name_alternatives(archive_builder: Any) -> None:
     assert names(closure(found, ["libssl3 | libssl3t64"], installed=closure(found, ["x"]))) == []
     with pytest.raises(NotFoundError, match=r"a \| b"):
         closure(found, ["a | b"])
+
+
+def test_what_only_scripts_ask_for_can_be_done_without(archive_builder: Any) -> None:
+    found = index(
+        archive_builder,
+        {"name": "tzdata", "depends": "debconf (>= 0.5) | debconf-2.0, libc6"},
+        {"name": "debconf"},
+        {"name": "libc6"},
+    )
+    assert names(closure(found, ["tzdata"])) == ["debconf", "libc6", "tzdata"]
+    assert names(closure(found, ["tzdata"], without=["debconf"])) == ["libc6", "tzdata"]

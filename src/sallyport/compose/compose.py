@@ -44,6 +44,7 @@ class LayerSpec:
     before: tuple[Step, ...] = ()
     after: tuple[Step, ...] = ()
     dependencies: bool = True  # False takes exactly the packages that are named
+    without: tuple[str, ...] = ()  # names that nobody's dependency brings in
     essential: bool = False  # with the packages marked Essential
     note: str = ""  # for the image's history
 
@@ -77,7 +78,12 @@ def wanted_packages(
     result: list[tuple[BinaryPackage, ...]] = []
     for layer in spec.layers:
         found = closure(
-            index, layer.packages, installed=there, essential=layer.essential, dependencies=layer.dependencies
+            index,
+            layer.packages,
+            installed=there,
+            essential=layer.essential,
+            dependencies=layer.dependencies,
+            without=layer.without,
         )
         there += found
         result.append(found)
@@ -118,6 +124,7 @@ def compose_image(
             installed=database.packages,
             essential=layer.essential,
             dependencies=layer.dependencies,
+            without=layer.without,
         )
         debs = archive.fetch_all(packages, executor=executor, progress=progress)
         with Draft(root, mtime=mtime) as draft, (progress or Silent()).task(f"{spec.name} {platform}"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from sallyport.archives import BinaryPackage, PackageIndex, Relation, parse_relations, satisfied
@@ -30,6 +30,7 @@ def closure(
     installed: Sequence[Present] = (),
     essential: bool = False,
     dependencies: bool = True,
+    without: Collection[str] = (),
 ) -> tuple[BinaryPackage, ...]:
     """The newest versions of ``names`` and of all that they depend on and that is not ``installed``, by name.
 
@@ -37,12 +38,13 @@ def closure(
     that is chosen already counts, then the first that the index has; of packages that provide a name, the one with
     the highest priority, then the first by name. Recommends are left out. ``dependencies=False`` takes ``names``
     alone, for an image whose maker knows better. A name may list alternatives: ``libssl3 | libssl3t64``.
+    Dependencies on a name in ``without`` count as met: a distroless image does without what only scripts ask for.
 
     Raises:
         NotFoundError: a package, or every alternative of a dependency, is not in the index.
         ConflictError: two of the chosen, or one and an installed one, conflict.
     """
-    choice = _Choice(index, installed)
+    choice = _Choice(index, installed, without)
     wanted = set(names) | ({package.name for package in index.essential()} if essential else set())
     for wish in sorted(wanted):
         alternatives = [name.strip() for name in wish.split("|")]
@@ -61,8 +63,9 @@ def closure(
 class _Choice:
     """What is there, what was chosen, and whose dependencies still wait."""
 
-    def __init__(self, index: PackageIndex, installed: Sequence[Present]) -> None:
+    def __init__(self, index: PackageIndex, installed: Sequence[Present], without: Collection[str]) -> None:
         self.index = index
+        self.without = without
         self.chosen: dict[str, BinaryPackage] = {}
         self.present: dict[str, Present] = {package.name: package for package in installed}
         self.provided: dict[str, list[tuple[Present, str | None]]] = {}
@@ -111,7 +114,7 @@ class _Choice:
         return found + [item for item, version in self.provided.get(relation.name, ()) if satisfied(relation, version)]
 
     def _settle(self, package: BinaryPackage, group: tuple[Relation, ...]) -> None:
-        if any(self._matching(relation) for relation in group):
+        if any(relation.name in self.without or self._matching(relation) for relation in group):
             return
         for relation in group:
             if relation.name in self.present:

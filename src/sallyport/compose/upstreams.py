@@ -45,13 +45,9 @@ DISTROLESS = ImageSpec(
     "distroless",
     (
         LayerSpec(
-            # The names that change from release to release, Debian 12's first.
-            (
-                *("base-files", "ca-certificates", "gcc-12-base | gcc-14-base", "libc6", "libgcc-s1"),
-                *("libssl3 | libssl3t64", "netbase", "tzdata"),
-            ),
+            ("base-files", "ca-certificates", "libc6", "libssl3 | libssl3t64", "netbase", "tzdata"),
             after=(finish.few_accounts, finish.certificates),
-            dependencies=False,
+            without=("awk", "debconf", "openssl"),  # which only the packages' scripts ask for
         ),
     ),
     style=Style.STATUS_D,
@@ -74,7 +70,6 @@ APP = replace(
         LayerSpec(
             ("openssl",),
             after=(finish.files([("etc/site/site.conf", b"root = /srv/site\nport = 8443\n")]),),
-            dependencies=False,
             note="the server and its configuration",
         ),
         LayerSpec(
