@@ -329,6 +329,35 @@ def test_hard_links_and_rights_arrive(yard: Any) -> None:
     assert yard.root(patched).read("usr/bin/perl5") == b"2"
 
 
+def test_diverted_files_and_overridden_rights_stay_so(yard: Any, add_file: Add) -> None:
+    """dpkg-divert and dpkg-statoverride, as somebody used them in the image."""
+    yard.old("tool", files={"usr/bin/tool": b"1", "usr/bin/gone": b"1", "usr/bin/su": b"1"})
+    yard.old("wrapper", files={"usr/share/wrapper/x": b"x"})
+    yard.new("tool", files={"usr/bin/tool": b"2", "usr/bin/su": b"2"})
+    yard.new("wrapper", files={"usr/share/wrapper/x": b"y"})
+    diversions = b"".join(
+        f"/usr/bin/{name}\n/usr/bin/{name}.real\n{who}\n".encode() for name, who in (("tool", ":"), ("gone", "wrapper"))
+    )
+    image = yard.over(
+        yard.image(),
+        add_file("var/lib/dpkg/diversions", diversions),
+        add_file("var/lib/dpkg/statoverride", b"root adm 4750 /usr/bin/su\nnobody-here root 755 /usr/bin/tool\n"),
+        add_file("usr/bin/tool", b"wrapped"),
+        add_file("usr/bin/tool.real", b"1"),
+        add_file("usr/bin/gone", b"wrapped"),
+        add_file("usr/bin/gone.real", b"1"),
+    )
+
+    root = yard.root(yard.patch(image))
+
+    assert root.read("usr/bin/tool") == b"wrapped"
+    assert root.read("usr/bin/tool.real") == b"2"
+    assert root.read("usr/bin/gone") == b"wrapped"
+    assert root.get("usr/bin/gone.real") is None
+    su = root.nodes["usr/bin/su"]
+    assert (su.entry.mode, su.entry.uid, su.entry.gid, su.content) == (0o4750, 0, 4, b"2")
+
+
 def test_folders_above_a_change_keep_their_rights(yard: Any, add_file: Add) -> None:
     yard.old("app", files={"srv/app/x": b"1"})
     yard.new("app", files={"srv/app/x": b"2"})
@@ -478,6 +507,15 @@ def test_a_plan_without_sight_of_the_image_is_checked_when_it_is_carried_out(yar
 
     with pytest.raises(UnsatisfiableError, match="tool needs lib"):
         patch(image, plan, yard.archive(), yard.blobs)
+
+
+def test_a_plan_is_for_one_image(yard: Any, add_file: Add) -> None:
+    yard.old("app", files={"usr/bin/app": b"1"})
+    yard.new("app", files={"usr/bin/app": b"2"})
+    image = yard.image()
+    plan = yard.plan(image, {"app": "1.0-2"})
+    with pytest.raises(ConflictError, match="the plan is for"):
+        patch(yard.over(image, add_file("x", b"x")), plan, yard.archive(), yard.blobs)
 
 
 # --- scripts ---------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from sallyport.patch.certificates import SHARED, refresh_certificates
 from sallyport.patch.conffiles import Conffile, Fate, decide_conffiles
 from sallyport.patch.examine import Examined, Replacement, examine
 from sallyport.patch.loader import CACHE, unknown_to_loader
+from sallyport.patch.local_rules import LocalRules, read_local_rules
 from sallyport.patch.model import Change, ChangedFile, Patched, PatchPlan, Script, UnknownScriptError, Upgrade
 from sallyport.patch.omit import omitted
 from sallyport.patch.owners import Owners, take_over
@@ -51,9 +52,11 @@ def patch(
     Raises:
         UnknownScriptError: see there.
         UnsatisfiableError: the plan does not fit the image.
-        ConflictError: a package brings a file of another one.
+        ConflictError: a package brings a file of another one, or the plan is for another image.
         DamagedError: the image, the archive or a package is broken.
     """
+    if plan.image != image.descriptor.digest:
+        raise ConflictError(f"the plan is for {plan.image}, not for {image.descriptor.digest}", "make the plan again")
     if not plan.upgrades:
         top = image.manifest.layers[-1] if image.manifest.layers else image.manifest.config
         return Patched(image.descriptor, image.descriptor, top, plan)
@@ -68,7 +71,7 @@ def patch(
         _check_identity(upgrade, deb)
     _check_relations(plan, installed, archive, architecture)
     with Draft(base.rootfs) as draft, progress.task("patch", len(debs)) as task:
-        work = _Work(base, draft, installed)
+        work = _Work(base, draft, installed, read_local_rules(base))
         # 3
         conffiles = decide_conffiles(base, installed, plan.upgrades, debs)
         replacements = work.unpack(plan.upgrades, debs, conffiles, executor)
@@ -156,6 +159,7 @@ class _Work:
     base: Base
     draft: Draft
     installed: Mapping[str, Installed]
+    rules: LocalRules
     files: list[ChangedFile] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -171,11 +175,11 @@ class _Work:
         configuration = {file.path for file in conffiles} | {path.lstrip("/") for old in olds for path in old.conffiles}
         kept = frozenset(file.path for file in conffiles if file.fate is not Fate.INSTALL)
         leaves_out = omitted(self.base, self.installed, olds, frozenset(configuration))
-        diverted = self._diverted()
+        rules = self.rules
         unpacked = unpack(
             debs,
             self.draft,
-            exclude=lambda path: path in kept or path in diverted or leaves_out(path),
+            exclude=lambda path: path in kept or path in rules.diversions or leaves_out(path),
             executor=executor,
         )
         replacements = tuple(
@@ -183,26 +187,21 @@ class _Work:
             for upgrade, new in zip(upgrades, unpacked, strict=True)
         )
         for item in replacements:
+            diverted = rules.place_diverted(self.draft, item)
+            rules.override(self.draft, item)
             self._tell(item, leaves_out, diverted)
         return replacements
 
-    def _tell(self, item: Replacement, leaves_out: Callable[[str], bool], diverted: frozenset[str]) -> None:
+    def _tell(self, item: Replacement, leaves_out: Callable[[str], bool], diverted: Sequence[str]) -> None:
         folders = {path.rpartition("/")[0] for path in item.new.files}
         for path in item.new.files:
             relative = path.lstrip("/")
-            if relative in diverted:
-                self.notes.append(f"{path} of {item.name} is diverted in the image, and stays as it is")
-            elif path not in folders and leaves_out(relative):
+            if relative not in self.rules.diversions and path not in folders and leaves_out(relative):
                 self.files.append(ChangedFile(self.base.real(relative), Change.LEFT_OUT, item.name))
-        for real in item.new.placed.values():
+        for real in (*item.new.placed.values(), *diverted):
             entry = self.draft.entry(real)
             if entry is not None and entry.kind is not Kind.DIRECTORY and self.draft.owner(real) == item.name:
                 self.files.append(ChangedFile(real, Change.WRITTEN, item.name))
-
-    def _diverted(self) -> frozenset[str]:
-        """Paths that a package or a person diverted. Source: dpkg-divert(1), FILES (three lines each)."""
-        lines = (self.base.text("var/lib/dpkg/diversions") or "").splitlines()
-        return frozenset(line.lstrip("/") for line in lines[0::3])
 
     def newest(self, replacements: Sequence[Replacement]) -> int:
         """The time of the newest file that the packages brought, in seconds since the epoch."""
@@ -211,10 +210,9 @@ class _Work:
 
     def remove_vanished(self, replacements: Sequence[Replacement], owners: Owners) -> None:
         for item in replacements:
-            if item.old is not None:
-                for path in vanished(self.base, self.draft, item.old, item.new.files, owners.owned):
-                    self.draft.remove(path)
-                    self.files.append(ChangedFile(path, Change.REMOVED, item.name))
+            for path in vanished(self.base, self.draft, item, self.rules, owners.owned):
+                self.draft.remove(path)
+                self.files.append(ChangedFile(path, Change.REMOVED, item.name))
 
     def show(self, conffiles: Sequence[Conffile]) -> None:
         """Put the new version of each configuration file that stays beside it, as dpkg does."""

@@ -5,26 +5,35 @@ Source: Debian Policy 6.6, step 6 of the upgrade ("remove any files ... in the o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from sallyport.compose import Draft, Installed, Style
 from sallyport.oci import Kind
 from sallyport.patch.base import Base
+from sallyport.patch.examine import Replacement
+from sallyport.patch.local_rules import LocalRules
 
 
 def vanished(
-    base: Base, draft: Draft, old: Installed, new_paths: Iterable[str], is_owned: Callable[[str], bool]
+    base: Base, draft: Draft, item: Replacement, rules: LocalRules, is_owned: Callable[[str], bool]
 ) -> tuple[str, ...]:
     """The real paths to remove, none of them below another.
 
-    ``new_paths`` are those that the new version lists; ``is_owned(real path)`` says whether another package, as it
-    will be, has it. Configuration files stay, as dpkg leaves them (marked obsolete in its database).
+    ``is_owned(real path)`` says whether another package, as it will be, has it. Configuration files stay, as dpkg
+    leaves them (marked obsolete in its database).
     """
-    kept = {base.real(path) for path in new_paths} | {base.real(path) for path in old.conffiles}
+    old = item.old
+    if old is None:
+        return ()
+
+    def real_of(path: str) -> str:
+        return base.real(rules.place_of(item.name, path.lstrip("/")))
+
+    kept = {real_of(path) for path in (*item.new.files, *old.conffiles)}
     gone: set[str] = set()
     folders: list[str] = []
     for path in old.files:
-        real = base.real(path)
+        real = real_of(path)
         node = base.rootfs.get(real)
         if node is None or real in kept or draft.owner(real) or is_owned(real):
             continue
