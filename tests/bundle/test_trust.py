@@ -73,8 +73,8 @@ def test_the_mark_only_rises(outside: Any, trust: TrustStore) -> None:
     with pytest.raises(TwoBundlesError):
         trust.begin(Position(1, 5), TWO)
     trust.begin(Position(1, 6), TWO)
-    assert TrustStore.open(trust.folder).position == Position(1, 6)
-    assert TrustStore.open(trust.folder).done == Position(1, 5)
+    assert TrustStore.open(trust.folder).begun == Position(1, 6)
+    assert TrustStore.open(trust.folder).position == Position(1, 5)
 
 
 def test_two_programs_cannot_lower_it(outside: Any, trust: TrustStore) -> None:

@@ -132,14 +132,14 @@ class TrustStore:
 
     @property
     def position(self) -> Position:
-        """Of the newest bundle whose import was begun."""
-        return self._state.position
-
-    @property
-    def done(self) -> Position:
-        """The newest position that needs no more work: the one before :attr:`position` where that was broken off."""
+        """The newest that needs no more work: bundles after it wait to be received, or to be gone on with."""
         at = self._state.position
         return at if self._state.complete else Position(at.epoch, at.sequence - 1)
+
+    @property
+    def begun(self) -> Position:
+        """Of the newest bundle whose import was begun; nothing before it is received any more."""
+        return self._state.position
 
     @property
     def complete(self) -> bool:
