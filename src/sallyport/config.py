@@ -23,11 +23,10 @@ NAME = "sallyport.yaml"
 FILE_LIMIT = 1024 * 1024  # bytes
 NODE_LIMIT = 100_000  # values in the file, aliases counted each time: a bound against alias bombs
 
-Duration = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,5}[hdw]$", description="hours, days or weeks: 36h, 7d, 2w")]
-ByteSize = Annotated[
-    str, msgspec.Meta(pattern=r"^[0-9]{1,6}[KMGT]?$", description="bytes; K, M, G, T are powers of 1024")
-]
-Address = Annotated[str, msgspec.Meta(pattern=r"^[^\s]+:[0-9]{1,5}$", description="host:port")]
+Meta = msgspec.Meta
+Duration = Annotated[str, Meta(pattern=r"^[0-9]{1,5}[hdw]$", description="hours, days or weeks: 36h, 7d, 2w")]
+ByteSize = Annotated[str, Meta(pattern=r"^[0-9]{1,6}[KMGT]?$", description="bytes; K, M, G, T are powers of 1024")]
+Address = Annotated[str, Meta(pattern=r"^[^\s]+:[0-9]{1,5}$", description="host:port")]
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):
@@ -37,23 +36,40 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="k
 class WaiverSection(Section, frozen=True, kw_only=True):
     """One vulnerability that somebody accepts until a day."""
 
-    id: str
-    images: str = "*"
-    owner: str
-    reason: str
-    expires: date
+    id: Annotated[str, Meta(description="the vulnerability: CVE-2026-1234")]
+    images: Annotated[str, Meta(description="repositories that it holds for; * and ? as in a glob")] = "*"
+    owner: Annotated[str, Meta(description="who accepts it; a waiver without an owner does not count")]
+    reason: Annotated[str, Meta(description="why; a waiver without a reason does not count")]
+    expires: Annotated[date, Meta(description="the last day on which it holds, in UTC")]
 
 
 class PolicySection(Section, frozen=True, kw_only=True):
     """What may cross; without any limit everything is refused."""
 
-    fixable: Annotated[int, msgspec.Meta(ge=0)] | None = None
-    severity: Severity | None = None
-    unknown_as: Severity = Severity.MEDIUM
-    findings: Annotated[int, msgspec.Meta(ge=0)] | None = None
-    sources: tuple[str, ...] = ()
-    max_age: Duration | None = None
-    waivers: tuple[WaiverSection, ...] = ()
+    fixable: Annotated[
+        Annotated[int, Meta(ge=0)] | None,
+        Meta(description="most findings with a known fix, on each platform; a limit"),
+    ] = None
+    severity: Annotated[
+        Severity | None,
+        Meta(description="worst severity that may cross; a limit"),
+    ] = None
+    unknown_as: Annotated[Severity, Meta(description="how to count a finding that no source rates")] = Severity.MEDIUM
+    findings: Annotated[
+        Annotated[int, Meta(ge=0)] | None,
+        Meta(description="most findings altogether, on each platform; a limit"),
+    ] = None
+    sources: Annotated[
+        tuple[str, ...],
+        Meta(description="advisory sources that must have been asked about every package, by name: changelog, osv"),
+    ] = ()
+    max_age: Annotated[
+        Duration | None,
+        Meta(description="how old a required source may be (without any: each that was asked): 36h, 14d, 2w"),
+    ] = None
+    waivers: Annotated[
+        tuple[WaiverSection, ...], Meta(description="vulnerabilities that somebody accepts for a while")
+    ] = ()
 
     def policy(self) -> Policy:
         """As the gate's noun."""
@@ -71,10 +87,15 @@ class PolicySection(Section, frozen=True, kw_only=True):
 class MirrorSection(Section, frozen=True, kw_only=True):
     """Images to mirror from one upstream repository."""
 
-    source: Annotated[str, msgspec.Meta(min_length=1, description="registry/repository")] = msgspec.field(name="from")
-    tags: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
-    platforms: tuple[str, ...] = ()
-    to: str = ""
+    source: Annotated[str, Meta(min_length=1, description="upstream's registry/repository, without a tag")] = (
+        msgspec.field(name="from")
+    )
+    tags: Annotated[
+        tuple[str, ...],
+        Meta(min_length=1, description="tags (12-slim), globs (12.*), re:…, semver:>=1.2 <2; !… takes some away again"),
+    ]
+    platforms: Annotated[tuple[str, ...], Meta(description="such as linux/amd64; all when left out")] = ()
+    to: Annotated[str, Meta(description="our repository; as upstream's when left out")] = ""
 
     def parsed_platforms(self) -> tuple[Platform, ...]:
         """As nouns."""
@@ -84,74 +105,124 @@ class MirrorSection(Section, frozen=True, kw_only=True):
 class ArchiveSection(Section, frozen=True, kw_only=True):
     """The signed package archive that patches come from."""
 
-    mirror: str = ""
-    security: str = ""
-    suite: str = "bookworm"
-    components: tuple[str, ...] = ("main",)
-    keyring: str = ""
+    mirror: Annotated[
+        str,
+        Meta(description="address of a Debian mirror; when left out SALLYPORT_APT_MIRROR, or the host's apt sources"),
+    ] = ""
+    security: Annotated[
+        str,
+        Meta(
+            description="address of its security archive; when left out SALLYPORT_APT_SECURITY_MIRROR, the host's "
+            "apt sources where the mirror is theirs, or the mirror's address with -security"
+        ),
+    ] = ""
+    suite: Annotated[str, Meta(description="the release; its security suite is read beside it")] = "bookworm"
+    components: Annotated[tuple[str, ...], Meta(description="parts of the archive that packages may come from")] = (
+        "main",
+    )
+    keyring: Annotated[
+        str,
+        Meta(
+            description="file with the archive's OpenPGP keys; when left out the host's keyring package, or the "
+            "archive's own, of which only keys with the published fingerprints count"
+        ),
+    ] = ""
 
 
 class AdvisorySection(Section, frozen=True, kw_only=True):
     """One source of advisories."""
 
-    kind: Annotated[str, msgspec.Meta(min_length=1)]
-    location: str = ""
+    kind: Annotated[str, Meta(min_length=1, description="changelog, osv, or the name of an installed plug-in")]
+    location: Annotated[
+        str, Meta(description="where the source reads: for osv a folder, a zip, or a zip's address")
+    ] = ""
 
 
 class RegistrySection(Section, frozen=True, kw_only=True):
     """How to reach a registry: another address for its name, plain HTTP, a CA of its own."""
 
-    name: str
-    address: str = ""
-    plain_http: bool | None = None
-    ca: str = ""
+    name: Annotated[str, Meta(description="the registry as outside.mirror writes it")]
+    address: Annotated[str, Meta(description="host:port to connect to instead")] = ""
+    plain_http: Annotated[
+        bool | None, Meta(description="HTTP without TLS; when left out only for addresses of this host")
+    ] = None
+    ca: Annotated[str, Meta(description="file with the CA certificates to trust for it, PEM")] = ""
 
 
 class OutsideSection(Section, frozen=True, kw_only=True):
     """The connected side."""
 
-    mirror: tuple[MirrorSection, ...] = ()
-    registries: tuple[RegistrySection, ...] = ()
-    archive: ArchiveSection = ArchiveSection()
-    patch: Literal["fixes", "everything"] = "fixes"
-    approvers: tuple[str, ...] = ("keys/targets",)
-    receipt_key: str = "keys/receipt.pub"
+    mirror: Annotated[tuple[MirrorSection, ...], Meta(description="what to mirror")] = ()
+    registries: Annotated[
+        tuple[RegistrySection, ...], Meta(description="registries that are reached in another way than by their name")
+    ] = ()
+    archive: Annotated[ArchiveSection, Meta(description="where packages come from")] = ArchiveSection()
+    patch: Annotated[
+        Literal["fixes", "everything"],
+        Meta(
+            description="fixes: the smallest set of newer packages that closes the findings; everything: all newer ones"
+        ),
+    ] = "fixes"
+    approvers: Annotated[
+        tuple[str, ...], Meta(description="private key files of the approvers, as many as the root asks for")
+    ] = ("keys/targets",)
+    receipt_key: Annotated[
+        str, Meta(description="the inside's public receipt key; only receipts signed by it count")
+    ] = "keys/receipt.pub"
 
 
 class GitopsSection(Section, frozen=True, kw_only=True):
     """The Git repository that rolls images out."""
 
-    repository: str
-    branch: str = "main"
-    author: str = "sallyport <sallyport@localhost>"
+    repository: Annotated[str, Meta(description="folder of the repository, bare or not; made bare where it is missing")]
+    branch: Annotated[str, Meta(description="the branch that gets the commits")] = "main"
+    author: Annotated[str, Meta(description="author of the commits: Name <address>")] = (
+        "sallyport <sallyport@localhost>"
+    )
 
 
 class InsideSection(Section, frozen=True, kw_only=True):
     """The isolated side."""
 
-    channel: str = "stable"
-    gitops: GitopsSection | None = None
-    report: str = "audit.html"
+    channel: Annotated[str, Meta(description="the tag that promotion moves")] = "stable"
+    gitops: Annotated[GitopsSection | None, Meta(description="where digests are pinned; nowhere when left out")] = None
+    report: Annotated[str, Meta(description="file of the HTML report")] = "audit.html"
 
 
 class Config(Section, frozen=True, kw_only=True):
     """The whole file."""
 
-    side: Literal["outside", "inside"]
-    destination: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
-    store: str = "store"
-    cache: str = "cache"
-    keys: str = "keys"
-    medium: str = "medium"
-    registry_name: Annotated[str, msgspec.Meta(description="the inside registry's name, as images are pulled")] = (
-        "127.0.0.1:5000"
+    side: Annotated[
+        Literal["outside", "inside"], Meta(description="outside: the connected side; inside: the isolated one")
+    ]
+    destination: Annotated[
+        str,
+        Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", description="name of the isolated site; the same on both sides"),
+    ]
+    store: Annotated[str, Meta(description="folder of blobs, tags, facts and journal")] = "store"
+    cache: Annotated[str, Meta(description="folder of what was fetched from the archive; may be removed")] = "cache"
+    keys: Annotated[str, Meta(description="folder of this side's keys; outside with roots/, inside with trust/")] = (
+        "keys"
     )
-    listen: Address = "127.0.0.1:5000"
-    schedule: str = ""
-    policy: PolicySection = PolicySection()
-    advisories: tuple[AdvisorySection, ...] = ()
-    outside: OutsideSection = OutsideSection()
-    inside: InsideSection = InsideSection()
+    medium: Annotated[
+        str,
+        Meta(description="folder, or address of a transport (media:/media/usb0), of bundles one way and receipts back"),
+    ] = "medium"
+    registry_name: Annotated[
+        str, Meta(description="the inside registry's name, as images are pulled; signatures carry it")
+    ] = "127.0.0.1:5000"
+    listen: Annotated[Address, Meta(description="host:port on which sallyport serve listens")] = "127.0.0.1:5000"
+    schedule: Annotated[
+        str,
+        Meta(description="cron expression in UTC for run --schedule: minute hour day month weekday"),
+    ] = ""
+    policy: Annotated[PolicySection, Meta(description="what may cross")] = PolicySection()
+    advisories: Annotated[
+        tuple[AdvisorySection, ...],
+        Meta(description="sources of advisories; the inside also uses the feeds that crossed"),
+    ] = ()
+    outside: Annotated[OutsideSection, Meta(description="settings of the connected side")] = OutsideSection()
+    inside: Annotated[InsideSection, Meta(description="settings of the isolated side")] = InsideSection()
 
 
 def duration(text: str) -> timedelta:
