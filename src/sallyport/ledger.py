@@ -52,6 +52,7 @@ class Candidate:
     upstream: Upstream
     descriptor: Descriptor
     patched: tuple[Patched, ...]
+    problem: str = ""  # why it could not be patched; then it stays as it came, for the gate to judge
 
     @property
     def changed(self) -> bool:

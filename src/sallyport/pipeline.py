@@ -145,25 +145,16 @@ def scan(site: Site) -> tuple[Scanned, ...]:
 
 
 def patch(site: Site) -> tuple[Candidate, ...]:
-    """5. Findings -> patched images, scanned again to prove it."""
-    from sallyport.patch import patch_index
-
+    """5. Findings -> patched images, scanned again to prove it. What cannot be patched does not hold up the others."""
     site.must_be("outside", "patch")
     ledger = Ledger(site.store.state)
     candidates: list[Candidate] = []
     with site.archive() as archive:
         for upstream in ledger.upstreams():
-            images = load_images(site.store.blobs, upstream.descriptor)
-            done = tuple(p for image in images if (p := steps.patch_image(site, archive, upstream, image)) is not None)
-            replaced = {p.before.digest: p.after for p in done if p.before.digest != p.after.digest}
-            descriptor = upstream.descriptor
-            if replaced:
-                descriptor = patch_index(site.store.blobs, descriptor, replaced, base_name=upstream.reference)
-                steps.hold(site, upstream.repository, descriptor)
-            candidate = Candidate(upstream, descriptor, done)
+            candidate = steps.patch_candidate(site, archive, upstream)
             if ledger.put_candidate(candidate) and candidate.changed:
                 site.store.state.append(
-                    "patched", f"{upstream.name}@{descriptor.digest}", steps.patch_detail(candidate)
+                    "patched", f"{upstream.name}@{candidate.descriptor.digest}", steps.patch_detail(candidate)
                 )
             candidates.append(candidate)
         steps.scan_images(site, archive, [(c.upstream.name, c.descriptor) for c in candidates])
@@ -184,7 +175,7 @@ def gate(site: Site) -> tuple[Judged, ...]:
         images = load_images(site.store.blobs, candidate.descriptor)
         scans = [found for image in images if (found := ledger.scan(image.descriptor.digest)) is not None]
         name = f"{candidate.upstream.name}@{candidate.descriptor.digest}"
-        verdict = steps.judge_scans(site, candidate.upstream.repository, images, scans)
+        verdict = steps.judge_scans(site, candidate, images, scans)
         if ledger.put_verdict(candidate.descriptor.digest, verdict):
             steps.record_verdict(site, name, verdict)
         judged.append(Judged(candidate, verdict))

@@ -10,7 +10,7 @@ from sallyport.advisories import Feed, export_feed
 from sallyport.archives import Archive
 from sallyport.bundle import Attached, Blob, FeedFile, Released
 from sallyport.catalog import Bill, catalogue
-from sallyport.errors import ConfigError
+from sallyport.errors import ConfigError, RefusedError
 from sallyport.gate import Passed, Refused, Undecided, Verdict, judge
 from sallyport.ledger import Candidate, Ledger, Upstream
 from sallyport.match import Known, Scan
@@ -152,6 +152,24 @@ def patch_image(site: Site, archive: Archive, upstream: Upstream, image: Image) 
     )
 
 
+def patch_candidate(site: Site, archive: Archive, upstream: Upstream) -> Candidate:
+    """The index of ``upstream`` with its images patched, or as it came, with the reason why."""
+    from sallyport.patch import patch_index
+
+    try:
+        images = load_images(site.store.blobs, upstream.descriptor)
+        done = tuple(p for image in images if (p := patch_image(site, archive, upstream, image)) is not None)
+    except RefusedError as error:
+        site.progress.say(f"{upstream.name} stays as it is: {error.message}; {error.mend}")
+        return Candidate(upstream, upstream.descriptor, (), error.message)
+    replaced = {p.before.digest: p.after for p in done if p.before.digest != p.after.digest}
+    if not replaced:
+        return Candidate(upstream, upstream.descriptor, done)
+    descriptor = patch_index(site.store.blobs, upstream.descriptor, replaced, base_name=upstream.reference)
+    hold(site, upstream.repository, descriptor)
+    return Candidate(upstream, descriptor, done)
+
+
 def patch_detail(candidate: Candidate) -> dict[str, str]:
     names = sorted({f"{u.new.name} {u.new.version}" for p in candidate.patched for u in p.plan.upgrades})
     closes = {cve for p in candidate.patched for u in p.plan.upgrades for cve in u.closes}
@@ -162,10 +180,14 @@ def patch_detail(candidate: Candidate) -> dict[str, str]:
     }
 
 
-def judge_scans(site: Site, repository: str, images: Sequence[Image], scans: Sequence[Scan]) -> Verdict:
+def judge_scans(site: Site, candidate: Candidate, images: Sequence[Image], scans: Sequence[Scan]) -> Verdict:
     if len(scans) != len(images) or not images:
         return Undecided(("not every platform of the image was scanned",))
-    return judge(scans, site.config.policy.policy(), repository=repository, now=site.clock.now(), side="outside")
+    policy, repository = site.config.policy.policy(), candidate.upstream.repository
+    verdict = judge(scans, policy, repository=repository, now=site.clock.now(), side="outside")
+    if isinstance(verdict, Refused) and candidate.problem:
+        return Refused((*verdict.because, f"it could not be patched: {candidate.problem}"))
+    return verdict
 
 
 def record_verdict(site: Site, name: str, verdict: Verdict) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from sallyport import pipeline
 from sallyport.bundle import ReplayedBundleError
-from sallyport.errors import DamagedError, SallyportError, UntrustedError
+from sallyport.errors import DamagedError, UntrustedError
 from sallyport.gate import Passed, Refused, Undecided
 from sallyport.ledger import Candidate, Ledger
 from sallyport.match import Scan
@@ -184,12 +184,19 @@ def test_an_empty_policy_lets_nothing_out(outdated: Any) -> None:
     assert sent.carried == 0
 
 
-def test_what_has_no_fix_in_the_archive_is_refused_outside(scene: Any) -> None:
+def test_what_cannot_be_patched_is_refused_with_the_reason_and_holds_up_nobody(scene: Any) -> None:
     scene.publish("web", openssl="3.0.11-1")
+    scene.publish("api", curl="7.88-1")
     scene.fix("openssl", "3.0.15-1", closes=["CVE-2026-1111"], depends="libnowhere (>= 9)")
-    scene.configure()
-    with scene.site("outside") as site, pytest.raises(SallyportError, match="libnowhere"):
-        pipeline.run_outside(site)
+
+    sent = scene.run_outside()
+    (reason,) = sent.refused
+    assert reason.startswith("library/web:12")
+    assert "CVE-2026-1111" in reason
+    assert "libnowhere" in reason
+    scene.run_inside()
+    with scene.site("inside") as inside:
+        assert inside.store.state.repositories() == ["library/api"]
 
 
 def test_a_verdict_says_why(outdated: Any) -> None:
