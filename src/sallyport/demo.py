@@ -7,25 +7,21 @@ that stands for the medium) and ``cache``.
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from sallyport import founding, pipeline
-from sallyport.archives import Archive, Suite, apt_proxies, find_mirrors, load_keyring
 from sallyport.compose import compose_all
-from sallyport.config import NAME, example
-from sallyport.engine import Http, Progress, Threads, write_file
+from sallyport.config import NAME, ArchiveSection, example
+from sallyport.engine import Progress, SystemClock, Threads, write_file
 from sallyport.gitops import init_demo_repository
 from sallyport.ledger import Candidate, Ledger
-from sallyport.oci import Descriptor, Digest, Index, encode, load_images, walk
-from sallyport.pipeline import Run, Step
+from sallyport.oci import Descriptor, Digest, Index, load_images, walk
+from sallyport.pipeline import Step
 from sallyport.registry import make_app, serve
-from sallyport.site import open_site
-from sallyport.store import DirectoryStore, Store, open_store
+from sallyport.site import open_archive, open_site
+from sallyport.store import Store, open_store
 
 DESTINATION = "ship-7"
 UPSTREAM = "upstream.example"
@@ -117,7 +113,10 @@ def demonstrate(workspace: Path, options: Options, progress: Progress) -> Crossi
 def _compose(workspace: Path, upstream: Store, options: Options, progress: Progress) -> Step:
     """Images as the release suite alone has them, which are outdated; made once for each point release."""
     started = time.monotonic()
-    with _release(workspace, options, progress) as archive:
+    section = ArchiveSection(mirror=options.mirror, security=options.security, suite=options.suite)
+    now = SystemClock().now()
+    # Without the security suite: the images shall be as outdated as the last point release is.
+    with open_archive(section, workspace, workspace / "cache", now=now, progress=progress, security=False) as archive:
         key = ",".join(str(release.digest) for release in archive.releases)
         version = archive.releases[0].version
         if upstream.state.fact("composed", "release") == key.encode():
@@ -135,19 +134,6 @@ def _publish(store: Store, repository: str, tag: str, index: Index) -> None:
     for descriptor, _ in walk(store.blobs, index.descriptor):
         store.state.hold(repository, descriptor)
     store.state.set_tag(repository, tag, index.descriptor)
-
-
-@contextmanager
-def _release(workspace: Path, options: Options, progress: Progress) -> Iterator[Archive]:
-    mirrors = find_mirrors(mirror=options.mirror or None, security=options.security or None, environ=os.environ)
-    cache = DirectoryStore(workspace / "cache", durable=False)
-    named = any(os.environ.get(name) for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"))
-    with Http(proxies=None if named else apt_proxies() or None) as http:
-        keyring = load_keyring(http=http, cache=cache, mirror=mirrors.main, suite=options.suite, progress=progress)
-        from sallyport.engine import SystemClock
-
-        suites = [Suite(mirrors.main, options.suite)]
-        yield Archive.open(suites, keyring, http, cache, now=SystemClock().now())
 
 
 # --- the two sites ----------------------------------------------------------------------------
@@ -262,6 +248,3 @@ def _line(store: Store, ledger: Ledger, candidate: Candidate) -> ImageLine:
         len({upgrade.new.name for patched in candidate.patched for upgrade in patched.plan.upgrades}),
         sum(blobs.values()),
     )
-
-
-__all__ = ["REGISTRY", "Crossing", "ImageLine", "Options", "Run", "demonstrate", "encode"]

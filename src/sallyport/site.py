@@ -6,10 +6,11 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sallyport.config import NAME, Config, load_config
+from sallyport.config import NAME, ArchiveSection, Config, load_config
 from sallyport.engine import Clock, Executor, Progress, Silent, SystemClock, Threads
 from sallyport.errors import ConfigError, UsageError
 from sallyport.sign import KeyFolder
@@ -88,29 +89,11 @@ class Site:
             UntrustedError: the archive's signature does not hold.
             UnreachableError: the mirror does not answer.
         """
-        from sallyport.archives import Archive, Suite, apt_proxies, find_mirrors, load_keyring
-        from sallyport.engine import Http
-
-        section = self.config.outside.archive
-        mirrors = find_mirrors(mirror=section.mirror or None, security=section.security or None, environ=os.environ)
-        cache = DirectoryStore(self.path(self.config.cache), durable=False)
-        from_environment = any(
-            os.environ.get(name) for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
-        )
-        with Http(proxies=None if from_environment else apt_proxies() or None) as http:
-            keyring = load_keyring(
-                [self.path(section.keyring)] if section.keyring else [],
-                http=http,
-                cache=cache,
-                mirror=mirrors.main,
-                suite=section.suite,
-                progress=self.progress,
-            )
-            suites = (
-                Suite(mirrors.main, section.suite, section.components),
-                Suite(mirrors.security, f"{section.suite}-security", section.components),
-            )
-            yield Archive.open(suites, keyring, http, cache, now=self.clock.now())
+        cache = self.path(self.config.cache)
+        with open_archive(
+            self.config.outside.archive, self.root, cache, now=self.clock.now(), progress=self.progress
+        ) as archive:
+            yield archive
 
     @contextmanager
     def sources(self, archive: Archive | None) -> Iterator[tuple[AdvisorySource, ...]]:
@@ -132,6 +115,36 @@ class Site:
                 )
                 for section in self.config.advisories
             )
+
+
+@contextmanager
+def open_archive(
+    section: ArchiveSection, root: Path, cache: Path, *, now: datetime, progress: Progress, security: bool = True
+) -> Iterator[Archive]:
+    """The archive that ``section`` names, with or without its security suite; proxies as the environment or apt says.
+
+    Raises:
+        as :meth:`Site.archive`.
+    """
+    from sallyport.archives import Archive, Suite, apt_proxies, find_mirrors, load_keyring
+    from sallyport.engine import Http
+
+    mirrors = find_mirrors(mirror=section.mirror or None, security=section.security or None, environ=os.environ)
+    rests = DirectoryStore(cache, durable=False)
+    named = any(os.environ.get(name) for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"))
+    with Http(proxies=None if named else apt_proxies() or None) as http:
+        keyring = load_keyring(
+            [root / section.keyring] if section.keyring else [],
+            http=http,
+            cache=rests,
+            mirror=mirrors.main,
+            suite=section.suite,
+            progress=progress,
+        )
+        suites = [Suite(mirrors.main, section.suite, section.components)]
+        if security:
+            suites.append(Suite(mirrors.security, f"{section.suite}-security", section.components))
+        yield Archive.open(suites, keyring, http, rests, now=now)
 
 
 @contextmanager
