@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -23,7 +23,7 @@ from sallyport.bundle import (
     TwoBundlesError,
     rotate_root,
 )
-from sallyport.errors import DiskFullError, SallyportError, UnreachableError
+from sallyport.errors import DiskFullError, LockedError, SallyportError, StorageError, UnreachableError
 from sallyport.gate import Passed, Refused, Undecided
 from sallyport.oci import load_images, read_layer
 from sallyport.store import collect_garbage, verify_store
@@ -506,3 +506,100 @@ def test_this_machines_clock_alone_expires_nothing(outside: Any, inside: Any) ->
 
     assert received.outcomes[0].imported
     assert any("signatures ended" in note for note in received.notes)
+
+
+@pytest.mark.parametrize("bad", ["metadata/targets.json", "index.json", "blobs"])
+def test_a_bad_spot_on_the_medium_is_named(
+    outside: Any, inside: Any, monkeypatch: pytest.MonkeyPatch, bad: str
+) -> None:
+    from sallyport.bundle import blobs, folder
+
+    class Bad:
+        """A file that can be opened, and not be read."""
+
+        def __init__(self, file: Any) -> None:
+            self._file = file
+
+        def __enter__(self) -> Self:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            self._file.close()
+
+        def fileno(self) -> int:
+            return int(self._file.fileno())
+
+        def seek(self, *_: int) -> int:
+            return 0
+
+        def read(self, size: int) -> bytes:
+            raise OSError(5, "Input/output error")
+
+    real = folder.open_file
+
+    def opening(at: Path, path: str) -> Any:
+        return Bad(real(at, path)) if path.startswith(bad) else real(at, path)
+
+    outside.publish()
+    bundle = outside.bundle()
+    before = inside.picture()
+    monkeypatch.setattr(folder, "open_file", opening)
+    monkeypatch.setattr(blobs, "open_file", opening)
+
+    with pytest.raises(StorageError, match=bad) as caught:
+        inside.receive(bundle)
+    assert "Input/output error" in caught.value.message
+    assert inside.picture() == before
+
+
+def test_receipts_are_kept_to_be_carried_back(outside: Any, inside: Any) -> None:
+    from sallyport.receive import receipts_of
+
+    assert list(receipts_of(inside.store)) == []
+    outside.publish()
+    first = inside.receive(outside.bundle())
+    second = inside.receive(outside.bundle())
+
+    assert list(receipts_of(inside.store)) == [first.receipt_file, second.receipt_file]
+
+
+def test_several_images_are_looked_at_at_once(outside: Any, inside: Any) -> None:
+    from sallyport.engine import Threads
+
+    base = outside.layer({"base": b"1"})
+    for number in range(6):
+        outside.publish(f"team/app-{number}", base=base, files={"n": str(number).encode()})
+
+    received = inside.receive(outside.bundle(), executor=Threads(4))
+
+    assert [outcome.imported for outcome in received.outcomes] == [True] * 6
+    assert verify_store(inside.store) == ()
+
+
+def test_a_store_that_keeps_its_blobs_elsewhere_is_filled_by_copying(outside: Any, inside: Any) -> None:
+    class Elsewhere:
+        """Blobs in an object store, as far as anybody here can tell."""
+
+        def __init__(self, blobs: Any) -> None:
+            self._blobs = blobs
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._blobs, name)
+
+    released = outside.publish()
+    inside.store = replace(inside.store, blobs=Elsewhere(inside.store.blobs))
+
+    assert inside.receive(outside.bundle()).outcomes[0].imported
+    assert inside.store.blobs.has(released.descriptor.digest)
+    assert verify_store(inside.store) == ()
+
+
+def test_two_bundles_are_not_received_at_once(outside: Any, inside: Any) -> None:
+    from sallyport.engine import exclusive
+
+    outside.publish()
+    bundle = outside.bundle()
+    (inside.store.root / "quarantine").mkdir()
+
+    with exclusive(inside.store.root / "quarantine" / ".lock"), pytest.raises(LockedError):
+        inside.receive(bundle, wait_s=0.1)

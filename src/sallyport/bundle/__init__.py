@@ -1,5 +1,6 @@
 """Takes releases and the newest receipt -> gives a signed bundle, and reads one back."""
 
+from sallyport.bundle.blobs import BundleBlobs
 from sallyport.bundle.errors import (
     BundleExistsError,
     DamagedFileError,
@@ -53,17 +54,7 @@ from sallyport.bundle.name import (
     receipt_name,
 )
 from sallyport.bundle.plan import plan_bundle
-from sallyport.bundle.read import (
-    BundleBlobs,
-    OpenedBundle,
-    Sealed,
-    Verified,
-    check_files,
-    open_bundle,
-    open_sealed,
-    verify_bundle,
-    verify_metadata,
-)
+from sallyport.bundle.read import OpenedBundle, Verified, check_files, open_bundle, open_sealed, verify_bundle
 from sallyport.bundle.receipt import RECEIPT_LIMIT, newest_receipt, sign_receipt, verify_receipt
 from sallyport.bundle.roots import (
     RootChain,
@@ -75,6 +66,7 @@ from sallyport.bundle.roots import (
     rotate_root,
     verify_roots,
 )
+from sallyport.bundle.seal import Sealed, verify_metadata
 from sallyport.bundle.stream import pour
 from sallyport.bundle.trust import Anchor, TrustStore
 from sallyport.bundle.write import (

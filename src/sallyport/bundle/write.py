@@ -20,8 +20,9 @@ from sallyport.bundle.metadata import build_snapshot, build_targets, build_times
 from sallyport.bundle.model import FORMAT, Blob, BundlePlan, Contents, Position, Signers, Staged, Written
 from sallyport.bundle.name import bundle_name, check_destination
 from sallyport.bundle.profile import METADATA
-from sallyport.bundle.read import CONTENTS_LIMIT, TARGETS_LIMIT, read_contents, verify_metadata
+from sallyport.bundle.read import CONTENTS_LIMIT, read_contents
 from sallyport.bundle.roots import root_path, verify_roots
+from sallyport.bundle.seal import TARGETS_LIMIT, verify_metadata
 from sallyport.bundle.stream import copy_blob
 from sallyport.bundle.trust import Anchor
 from sallyport.engine import Progress, Silent, Task, exclusive, fsync_folder, storage_error

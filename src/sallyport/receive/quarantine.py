@@ -111,10 +111,10 @@ class Quarantine:
 
 
 @contextmanager
-def opened_quarantine(store: Store) -> Iterator[Quarantine]:
+def opened_quarantine(store: Store, *, timeout_s: float) -> Iterator[Quarantine]:
     """The quarantine of ``store``, for one bundle at a time."""
     quarantine = Quarantine(store.root)
-    with exclusive(store.root / FOLDER / ".lock"):
+    with exclusive(store.root / FOLDER / ".lock", timeout_s=timeout_s):
         yield quarantine
 
 

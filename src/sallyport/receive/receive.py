@@ -69,18 +69,19 @@ def receive(
     clock: Clock = SystemClock(),  # noqa: B008 - an immutable value
     executor: Executor = Inline(),  # noqa: B008 - an immutable value
     progress: Progress = Silent(),  # noqa: B008 - an immutable value
+    wait_s: float = 10.0,
 ) -> Received:
     """Receive the bundle in ``folder``, which is only read, into ``store``.
 
     ``signer`` signs the receipt. ``registry`` is the name under which the release signatures must name their
-    images; None accepts any.
+    images; None accepts any. ``wait_s`` is how many seconds to wait for somebody else who writes.
 
     Raises:
         the errors of :mod:`sallyport.bundle`, each its own for each way in which a bundle can be wrong;
         MissingRequiredError: the bundle builds on blobs that are not here;
         DiskFullError: there is no room for it; LockedError: another bundle is being received.
     """
-    with store.lease(), opened_quarantine(store) as quarantine:
+    with store.lease(timeout_s=wait_s), opened_quarantine(store, timeout_s=wait_s) as quarantine:
         crossing = _Crossing(folder, store, trust, quarantine, clock, executor, progress)
         opened = crossing.prove()
         cases = crossing.examine(opened, registry)
