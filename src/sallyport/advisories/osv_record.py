@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from datetime import datetime
 from itertools import groupby
 from typing import Any
@@ -76,6 +77,11 @@ class Record(msgspec.Struct, frozen=True):
     def modified_at(self) -> datetime:
         """When it last changed."""
         return parse_time(self.modified)
+
+
+with suppress(msgspec.ValidationError):
+    # msgspec prepares a shape when it is first used, and several threads must not do that at once.
+    msgspec.convert(None, Record)
 
 
 def parse_record(raw: bytes, *, what: str) -> Record:

@@ -7,8 +7,10 @@ duplicate keys, unknown types and missing fields are errors, and the input is bo
 from __future__ import annotations
 
 from collections.abc import Hashable
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import PurePath
+from threading import Lock
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -18,6 +20,8 @@ from sallyport.oci.digest import Digest
 from sallyport.oci.strict_json import parse_json, render_json
 
 T = TypeVar("T")
+# msgspec 0.22 reads a dataclass while another thread is still preparing it, and crashes the process.
+_PREPARING = Lock()
 _DEFECT = "this is a defect of sallyport: report it"
 
 
@@ -54,6 +58,8 @@ def _check_keys(kind: Hashable) -> None:
         elif isinstance(item, inspect.Type | inspect.Field) and id(getattr(item, "cls", item)) not in seen:
             seen.add(id(getattr(item, "cls", item)))  # a class may hold itself
             waiting.extend(getattr(item, name) for name in item.__struct_fields__)
+    with suppress(msgspec.ValidationError):
+        msgspec.convert(None, kind, dec_hook=_decode_hook)
 
 
 def to_builtins(value: object) -> Any:
@@ -75,7 +81,8 @@ def decode(raw: bytes, kind: type[T], *, what: str, limit: int = 256 * 1024 * 10
         MalformedError: not JSON, or not of this shape; the message names the field.
         DuplicateKeyError, OversizeError: see :func:`parse_json`.
     """
-    _check_keys(cast("Hashable", kind))
+    with _PREPARING:
+        _check_keys(cast("Hashable", kind))
     parsed = parse_json(raw, what=what, limit=limit)
     try:
         return msgspec.convert(parsed, kind, dec_hook=_decode_hook, strict=True, str_keys=True)
