@@ -17,6 +17,7 @@ kind            key                     value
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -70,6 +71,14 @@ class Ledger:
 
     def put_upstream(self, upstream: Upstream) -> bool:
         return self._put("upstream", upstream.name, upstream)
+
+    def keep_upstreams(self, names: Collection[str]) -> tuple[str, ...]:
+        """Forget the tags that are not in ``names``, and their candidates; returns those. Releases stay."""
+        gone = [upstream.name for upstream in self.upstreams() if upstream.name not in names]
+        for name in gone:
+            self.state.delete_fact("upstream", name)
+            self.state.delete_fact("candidate", name)
+        return tuple(gone)
 
     def bill(self, image: Digest) -> Bill | None:
         return self._one("bill", str(image), Bill)

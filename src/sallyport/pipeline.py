@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -33,7 +33,7 @@ from sallyport.bundle import (
     verify_bundle,
     write_bundle,
 )
-from sallyport.errors import ConfigError, DamagedError, SallyportError, UsageError
+from sallyport.errors import ConfigError, DamagedError, SallyportError, StorageError, UsageError
 from sallyport.gate import Passed, Verdict, judge
 from sallyport.gitops import Pinned, PinTo, init_repository, pin
 from sallyport.ledger import Candidate, Ledger, Upstream
@@ -134,6 +134,8 @@ def mirror(site: Site) -> tuple[Mirrored, ...]:
         Ledger(site.store.state).put_upstream(upstream)
         if result.changed:
             site.store.state.append("mirrored", upstream.reference, {"as": upstream.name, "bytes": str(result.bytes)})
+    for name in Ledger(site.store.state).keep_upstreams({f"{r.repository}:{r.tag}" for r in results}):
+        site.store.state.append("dropped", name, {"because": "nothing selects it any more"})
     return results
 
 
@@ -149,7 +151,8 @@ def patch(site: Site) -> tuple[Candidate, ...]:
     site.must_be("outside", "patch")
     ledger = Ledger(site.store.state)
     candidates: list[Candidate] = []
-    with site.archive() as archive:
+    # The lease keeps the collector out until everything that was made is held.
+    with site.store.lease(), site.archive() as archive:
         for upstream in ledger.upstreams():
             candidate = steps.patch_candidate(site, archive, upstream)
             if ledger.put_candidate(candidate) and candidate.changed:
@@ -187,22 +190,23 @@ def release(site: Site) -> tuple[ReleaseOutcome, ...]:
     site.must_be("outside", "release")
     ledger = Ledger(site.store.state)
     outcomes: list[ReleaseOutcome] = []
-    for candidate in ledger.candidates():
-        upstream, descriptor = candidate.upstream, candidate.descriptor
-        known = [r for r in ledger.releases() if r.repository == upstream.repository and r.descriptor == descriptor]
-        if known:
-            outcomes.append(ReleaseOutcome(known[-1], new=False))
-        elif isinstance(ledger.verdict(descriptor.digest), Passed):
-            tag = steps.next_tag(site, upstream)
-            attached = steps.sign_release(site, upstream.repository, tag, descriptor)
-            # The tag last: whoever sees it finds the signatures already there.
-            site.store.state.set_tag(upstream.repository, tag, descriptor, immutable=True)
-            released = Released(upstream.repository, tag, descriptor, upstream.reference, attached)
-            ledger.put_release(released)
-            site.store.state.append(
-                "released", f"{upstream.repository}:{tag}@{descriptor.digest}", {"upstream": upstream.reference}
-            )
-            outcomes.append(ReleaseOutcome(released, new=True))
+    with site.store.lease():
+        for candidate in ledger.candidates():
+            upstream, descriptor = candidate.upstream, candidate.descriptor
+            known = [r for r in ledger.releases() if r.repository == upstream.repository and r.descriptor == descriptor]
+            if known:
+                outcomes.append(ReleaseOutcome(known[-1], new=False))
+            elif isinstance(ledger.verdict(descriptor.digest), Passed):
+                tag = steps.next_tag(site, upstream)
+                attached = steps.sign_release(site, upstream.repository, tag, descriptor)
+                # The tag last: whoever sees it finds the signatures already there.
+                site.store.state.set_tag(upstream.repository, tag, descriptor, immutable=True)
+                released = Released(upstream.repository, tag, descriptor, upstream.reference, attached)
+                ledger.put_release(released)
+                site.store.state.append(
+                    "released", f"{upstream.repository}:{tag}@{descriptor.digest}", {"upstream": upstream.reference}
+                )
+                outcomes.append(ReleaseOutcome(released, new=True))
     return tuple(outcomes)
 
 
@@ -272,12 +276,20 @@ def receive(site: Site, folder: Path | None = None) -> tuple[Received, ...]:
             ),
             signer=site.keys.signer(Purpose.RECEIPT),
             registry=site.config.registry_name,
+            record=lambda received: steps.record_received(site, received),
             clock=site.clock,
             executor=site.executor,
             progress=site.progress,
         )
-        steps.record_received(site, received)
-        medium.put_receipt(received.receipt_file)
+        try:
+            medium.put_receipt(received.receipt_file)
+        except StorageError as error:
+            # What was received is received; a write-protected medium must not make it look otherwise.
+            note = (
+                f"the receipt could not be written to the medium ({error.message}): carry {received.receipt_file} out"
+            )
+            site.store.state.append("noted", received.name, {"note": note})
+            received = replace(received, notes=(*received.notes, note))
         results.append(received)
     return tuple(results)
 
@@ -287,19 +299,21 @@ def promote(site: Site, *, image: str = "", channel: str = "") -> tuple[Promotio
     from sallyport.promote import promote as move
 
     channel = channel or site.config.inside.channel
+    releases = Ledger(site.store.state).releases()
     if image:
         repository, _, tag = image.rpartition(":")
-        if not repository or "/" in tag:
-            raise UsageError(f"{image!r} names no tag", "write it like library/web:12-20261124.1")
-        wanted = [(repository, tag)]
+        wanted = [released for released in releases if (released.repository, released.tag) == (repository, tag)]
+        if not wanted:
+            raise UsageError(f"{image!r} is no release here", "name one as status shows it: library/web:12-20261124.1")
     else:
-        wanted = [(released.repository, released.tag) for released in steps.newest_releases(Ledger(site.store.state))]
+        wanted = list(steps.newest_releases(Ledger(site.store.state)))
     results: list[Promotion] = []
-    for repository, tag in wanted:
-        promotion = move(site.store.state, repository, tag, channel=channel)
+    for released in wanted:
+        name = steps.channel_of(released, channel, releases)
+        promotion = move(site.store.state, released.repository, released.tag, channel=name)
         if promotion.moved:
-            detail = {"channel": channel, "digest": str(promotion.descriptor.digest)}
-            site.store.state.append("promoted", f"{repository}:{tag}", detail)
+            detail = {"channel": name, "digest": str(promotion.descriptor.digest)}
+            site.store.state.append("promoted", f"{released.repository}:{released.tag}", detail)
         results.append(promotion)
     return tuple(results)
 
@@ -314,12 +328,15 @@ def gitops(site: Site) -> Pinned | None:
     if not repository.exists():
         init_repository(repository, {}, branch=section.branch, author=section.author, now=site.clock.now())
     pins: dict[str, PinTo] = {}
-    for released in Ledger(site.store.state).releases():
-        tag = site.store.state.tag(released.repository, channel)
+    releases = Ledger(site.store.state).releases()
+    for released in releases:
+        name = steps.channel_of(released, channel, releases)
+        tag = site.store.state.tag(released.repository, name)
         if tag is not None and tag.descriptor.digest == released.descriptor.digest:
-            name = f"{site.config.registry_name}/{released.repository}"
+            image = f"{site.config.registry_name}/{released.repository}"
+            line = "" if name == channel else f":{steps.line_of(released)}"
             digest = released.descriptor.digest
-            pins[name] = PinTo(Reference(site.config.registry_name, released.repository, released.tag, digest))
+            pins[image + line] = PinTo(Reference(site.config.registry_name, released.repository, released.tag, digest))
     message = (
         f"Roll out {channel}: {', '.join(sorted(f'{p.reference.repository}:{p.shown_tag}' for p in pins.values()))}"
     )

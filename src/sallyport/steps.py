@@ -231,21 +231,31 @@ def sign_release(site: Site, repository: str, tag: str, descriptor: Descriptor) 
     return tuple(attached)
 
 
+def line_of(released: Released) -> str:
+    """The upstream tag that a release follows: ``12-slim`` of ``12-slim-20261124.1``."""
+    return released.tag.rpartition("-")[0]
+
+
 def newest_releases(ledger: Ledger) -> tuple[Released, ...]:
     """The newest release of each upstream tag of each repository; tags carry their date and number."""
     newest: dict[tuple[str, str], Released] = {}
     for released in ledger.releases():
-        stem, _, stamp = released.tag.rpartition("-")
-        key = (released.repository, stem)
+        key = (released.repository, line_of(released))
         known = newest.get(key)
-        if known is None or _stamp(known.tag.rpartition("-")[2]) < _stamp(stamp):
+        if known is None or _stamp(known) < _stamp(released):
             newest[key] = released
     return tuple(newest.values())
 
 
-def _stamp(text: str) -> tuple[int, int]:
-    day, _, number = text.partition(".")
-    return int(day), int(number)
+def _stamp(released: Released) -> tuple[int, int]:
+    day, _, number = released.tag.rpartition("-")[2].partition(".")
+    return (int(day), int(number)) if day.isdecimal() and number.isdecimal() else (0, 0)
+
+
+def channel_of(released: Released, channel: str, releases: Sequence[Released]) -> str:
+    """What the channel is called: ``stable``, or ``12-slim-stable`` in a repository that follows several tags."""
+    lines = {line_of(other) for other in releases if other.repository == released.repository}
+    return channel if len(lines) == 1 else f"{line_of(released)}-{channel}"
 
 
 def scan_inside(site: Site, released: Released, blobs: BlobReader, feeds: tuple[Feed, ...]) -> tuple[Scan, ...]:
@@ -268,14 +278,14 @@ def record_received(site: Site, received: Received) -> None:
         released = outcome.released
         for found in outcome.scans:
             ledger.put_scan(found)
-        ledger.put_verdict(released.descriptor.digest, outcome.verdict)
-        record_verdict(site, released.name, outcome.verdict)
+        if ledger.put_verdict(released.descriptor.digest, outcome.verdict):
+            record_verdict(site, released.name, outcome.verdict)
         if outcome.imported:
             reference = f"{site.config.registry_name}/{released.repository}:{released.tag}"
             for artifact in sign_image(released.descriptor, reference=reference, signer=signer):
                 attach(site.store, released.repository, artifact)
-            ledger.put_release(released)
-            state.append("imported", released.name, {"bundle": received.name, "upstream": released.upstream})
+            if ledger.put_release(released):
+                state.append("imported", released.name, {"bundle": received.name, "upstream": released.upstream})
     if received.feeds:
         ledger.put_feed(received.feeds[-1])
     ledger.put_receipt(received.receipt)

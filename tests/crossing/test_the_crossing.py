@@ -19,6 +19,8 @@ from sallyport.match import Scan
 from sallyport.oci import Digest, load_images
 from sallyport.store import verify_store
 
+REGISTRY = "registry.ship.example"
+
 
 def scans_of(scene: Any, side: str, digest: Digest) -> list[Scan]:
     with scene.site(side) as site:
@@ -268,3 +270,73 @@ def git(repository: Path, *arguments: str) -> str:
 def state_of(root: Path) -> set[str]:
     """What the store holds for good."""
     return {str(path.relative_to(root)) for path in (root / "blobs").rglob("*") if path.is_file()}
+
+
+def test_a_repository_that_follows_several_tags_has_a_channel_for_each(outdated: Any) -> None:
+    index = outdated.upstream.state.tag("web", "12")
+    slim = outdated.publish("slim", openssl="3.0.11-1")
+    for descriptor in outdated.upstream.state.manifests("slim"):
+        outdated.upstream.state.hold("web", descriptor.descriptor)
+    outdated.upstream.state.set_tag("web", "12-slim", slim)
+    outdated.images.remove("slim")
+    assert index is not None
+    outdated.configure()
+    text = (outdated.root / "outside" / "sallyport.yaml").read_text()
+    (outdated.root / "outside" / "sallyport.yaml").write_text(
+        text.replace("/web\n      tags: ['12']", "/web\n      tags: ['12', '12-slim']")
+    )
+    with outdated.site("outside") as site:
+        assert not pipeline.run_outside(site).refused
+    add_file(
+        outdated.root / "fleet.git",
+        "two.yaml",
+        f"a: {{image: '{REGISTRY}/library/web:12'}}\nb: {{image: '{REGISTRY}/library/web:12-slim-20260101.7'}}\n",
+    )
+    for _ in range(2):
+        outdated.run_inside()
+        with outdated.site("inside") as inside:
+            tags = {tag.name: tag.descriptor.digest for tag in inside.store.state.tags("library/web")}
+        assert tags["12-stable"] == tags["12-20260720.1"]
+        assert tags["12-slim-stable"] == tags["12-slim-20260720.1"]
+        assert tags["12-stable"] != tags["12-slim-stable"]
+        assert "stable" not in tags
+        shown = git(outdated.root / "fleet.git", "show", "main:two.yaml").splitlines()
+        assert f"library/web:12-20260720.1@{tags['12-stable']}" in shown[0]
+        assert f"library/web:12-slim-20260720.1@{tags['12-slim-stable']}" in shown[1]
+
+
+def test_what_nobody_selects_any_more_is_no_candidate(outdated: Any) -> None:
+    outdated.run_outside()
+    outdated.images.remove("api")
+    outdated.tomorrow()
+    outdated.fix("openssl", "3.0.16-1", closes=["CVE-2026-3333"])
+    outdated.run_outside()
+    with outdated.site("outside") as site:
+        ledger = Ledger(site.store.state)
+        assert [upstream.name for upstream in ledger.upstreams()] == ["library/web:12"]
+        assert [candidate.upstream.name for candidate in ledger.candidates()] == ["library/web:12"]
+        assert {released.tag for released in ledger.releases() if released.repository == "library/api"} == {
+            "12-20260720.1"
+        }
+
+
+def test_a_receipt_that_cannot_be_written_does_not_undo_the_import(outdated: Any) -> None:
+    outdated.run_outside()
+    (outdated.usb / "receipts").write_text("a file where a folder should be")
+    with outdated.site("inside") as inside:
+        (received,) = pipeline.receive(inside)
+        assert all(outcome.imported for outcome in received.outcomes)
+        assert any("receipt" in note for note in received.notes)
+        assert pipeline.receive(inside) == ()
+
+
+def add_file(repository: Path, name: str, text: str) -> None:
+    def run(*arguments: str, stdin: str = "") -> str:
+        return subprocess.run(
+            ["git", "--git-dir", str(repository), *arguments], input=stdin, check=True, capture_output=True, text=True
+        ).stdout.strip()
+
+    blob = run("hash-object", "-w", "--stdin", stdin=text)
+    tree = run("mktree", stdin=run("ls-tree", "main") + f"\n100644 blob {blob}\t{name}\n")
+    identity = ("-c", "user.name=t", "-c", "user.email=t@ship.example")
+    run("update-ref", "refs/heads/main", run(*identity, "commit-tree", tree, "-p", "main", "-m", "add"))

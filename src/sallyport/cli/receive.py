@@ -24,7 +24,7 @@ def command(
     Exit codes: 0 everything imported, 1 something was refused, 2 usage, 3 damaged, 4 untrusted or replayed, 6 storage.
     """
     from sallyport import pipeline
-    from sallyport.cli.output import show
+    from sallyport.cli.output import clean, show
     from sallyport.cli.terminal import watching
     from sallyport.site import open_site
 
@@ -47,5 +47,8 @@ def command(
         ],
         note="" if results else "no new bundle on the medium",
     )
+    for received in results:
+        for remark in received.notes:
+            typer.echo(f"note: {received.name}: {clean(remark)}", err=True)
     if any(not outcome.imported for received in results for outcome in received.outcomes):
         raise typer.Exit(1)

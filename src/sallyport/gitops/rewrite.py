@@ -13,7 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sallyport.errors import DamagedError, MalformedError, SallyportError, UsageError
 from sallyport.gitops.model import Change, PinTo
@@ -33,6 +33,7 @@ class _Edit:
     members: int = 0
 
 
+_Wanted: TypeAlias = "dict[str, dict[str, PinTo]]"  # by name, and then by the tag that it has now
 _MEND = "mend the file and commit it, then pin again"
 _WORDS = frozenset({"true", "false", "yes", "no", "on", "off", "null", "y", "n"})  # not text in YAML 1.1
 _LINE = re.compile(r"""image:[ \t]*["']?([^\s"'#]+)""")
@@ -41,13 +42,17 @@ _LINE = re.compile(r"""image:[ \t]*["']?([^\s"'#]+)""")
 def rewrite(text: str, pins: Mapping[str, PinTo], *, what: str) -> tuple[str, tuple[Change, ...]]:
     """``text`` with the images that ``pins`` names pinned; ``what`` is the file's name.
 
-    The names in ``pins`` are without tag and as people write them: ``debian`` is ``docker.io/library/debian``.
+    The names in ``pins`` are as people write them: ``debian`` is ``docker.io/library/debian``. A name with a tag,
+    ``debian:12-slim``, means the images that have that tag now, or an immutable one made from it
+    (``12-slim-20261124.1``); where several fit, the longest does. A name without means all of them.
 
     Raises:
         MalformedError: it is no YAML.
         UsageError: a name stands in a form that cannot be exchanged in place.
     """
-    wanted = {_name(name): pin for name, pin in pins.items()}
+    wanted: _Wanted = {}
+    for name, pin in pins.items():
+        wanted.setdefault(_name(name), {})[Reference.parse(name).tag] = pin
     if not any(pin_name.rpartition("/")[2] in text for pin_name in wanted):
         return text, ()  # parsing is slow, and most files name none of our images
     try:
@@ -72,6 +77,16 @@ def _name(text: str) -> str:
     return f"{reference.registry}/{reference.repository}"
 
 
+def _pin_of(text: str, wanted: _Wanted, tag: str | None = None) -> PinTo | None:
+    """What the image ``text`` is pinned to, if it is wanted; ``tag`` where it stands elsewhere."""
+    lines = wanted.get(_try_name(text))
+    if lines is None:
+        return None
+    now = Reference.parse(text).tag if tag is None else tag
+    fitting = [line for line in lines if line and (now == line or now.startswith(f"{line}-"))]
+    return lines[max(fitting, key=len)] if fitting else lines.get("")
+
+
 def _try_name(text: str) -> str:
     """The same for text that may be no image: a template, a sentence, a number."""
     try:
@@ -80,14 +95,14 @@ def _try_name(text: str) -> str:
         return ""
 
 
-def _edits(text: str, wanted: Mapping[str, PinTo], what: str) -> tuple[list[_Edit], list[Change]]:
+def _edits(text: str, wanted: _Wanted, what: str) -> tuple[list[_Edit], list[Change]]:
     edits: list[_Edit] = []
     changes: dict[int, Change] = {}  # by position: two aliases may lead to one place
     for mapping in _mappings(text, what):
         for key, value in mapping.value:
             start = value.start_mark.index
             if key.value == "image" and _is_text(value) and start not in changes:
-                pin = wanted.get(_try_name(value.value))
+                pin = _pin_of(value.value, wanted)
                 if pin is not None and value.value != str(pin):
                     edits.append(_replace(text, value, str(pin), what))
                     changes[start] = Change(what, value.start_mark.line + 1, value.value, str(pin))
@@ -153,9 +168,7 @@ def _replace(text: str, node: ScalarNode, new: str, what: str) -> _Edit:
     )
 
 
-def _kustomize(
-    text: str, entry: MappingNode, wanted: Mapping[str, PinTo], what: str
-) -> tuple[list[_Edit], Change] | None:
+def _kustomize(text: str, entry: MappingNode, wanted: _Wanted, what: str) -> tuple[list[_Edit], Change] | None:
     """The edits for one entry of ``images:``. Source: kustomize reference, "images"."""
     fields: dict[str, tuple[Any, Any]] = {key.value: (key, value) for key, value in entry.value if key.id == "scalar"}
     named = fields.get("name")
@@ -163,7 +176,8 @@ def _kustomize(
         return None
     values = {key: value.value for key, (_, value) in fields.items()}
     name = values.get("newName", values["name"])
-    pin = wanted.get(_try_name(name)) or wanted.get(_try_name(values["name"]))
+    tag = values.get("newTag", "")
+    pin = _pin_of(name, wanted, tag) or _pin_of(values["name"], wanted, tag)
     if pin is None:
         return None
     target = {"newTag": pin.shown_tag, "digest": str(pin.digest)}
@@ -204,7 +218,7 @@ def _insert(text: str, entry: MappingNode, last: tuple[Any, Any], lines: list[st
     return _Edit(stop, stop, "".join(f"{newline}{indent}{line}" for line in lines), len(lines))
 
 
-def _prove(text: str, result: str, wanted: Mapping[str, PinTo], edits: list[_Edit], what: str) -> None:
+def _prove(text: str, result: str, wanted: _Wanted, edits: list[_Edit], what: str) -> None:
     """Read the result again: it says what was meant, and everything else is as before."""
     before, after = Counter(_scalars(text, what)), Counter(_scalars(result, what))
     replaced = sum(1 for edit in edits if not edit.members)

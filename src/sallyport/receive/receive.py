@@ -21,9 +21,9 @@ after that is gone on from by receiving the same bundle again.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -65,6 +65,7 @@ def receive(
     judge: Judge,
     signer: Signer,
     registry: str | None,
+    record: Callable[[Received], None] = lambda _: None,
     read_feeds: FeedReader = read_feed,
     clock: Clock = SystemClock(),  # noqa: B008 - an immutable value
     executor: Executor = Inline(),  # noqa: B008 - an immutable value
@@ -88,7 +89,7 @@ def receive(
         crossing.scan(opened, cases, scan, read_feeds)
         crossing.judge(cases, judge)
         crossing.admit(opened, cases)
-        return crossing.finish(opened, cases, signer)
+        return crossing.finish(opened, cases, signer, record)
 
 
 @dataclass
@@ -248,7 +249,13 @@ class _Crossing:
                 self.quarantine.move_to(self.store.blobs, feed.blob.digest, feed.blob.size)
             self.layers.keep(image for case in cases if isinstance(case.verdict, Passed) for image in case.images)
 
-    def finish(self, opened: OpenedBundle, cases: Sequence[_Case], signer: Signer) -> Received:
+    def finish(
+        self,
+        opened: OpenedBundle,
+        cases: Sequence[_Case],
+        signer: Signer,
+        record: Callable[[Received], None],
+    ) -> Received:
         position, statement = opened.sealed.position, opened.sealed.statement
         carried = {blob.digest: blob.size for blob in opened.contents.carries}
         outcomes = tuple(_outcome(case, carried) for case in cases)
@@ -262,12 +269,13 @@ class _Crossing:
                 refused=[f"{o.released.name}: {'; '.join(o.verdict.because)}" for o in outcomes if not o.imported],
             )
             path = keep_receipt(self.store, receipt, signer)
-            # The receipt first: a kill in between makes it anew, and never leaves an import without one.
+            feeds, notes = opened.contents.feeds, tuple(self.notes)
+            received = Received(opened.name, position, outcomes, feeds, tuple(self.steps), notes, receipt, path)
+            # Receipt and record first: a kill in between makes them anew, and never leaves an import without them.
+            record(received)
             self.trust.finish(position, statement, signed_at=opened.contents.created, now=now)
             self.quarantine.clear()
-        return Received(
-            opened.name, position, outcomes, opened.contents.feeds, tuple(self.steps), tuple(self.notes), receipt, path
-        )
+        return replace(received, steps=tuple(self.steps))
 
     @contextmanager
     def _step(self, number: int, name: str) -> Iterator[list[int]]:
