@@ -158,7 +158,7 @@ def test_temporaries_of_a_killed_process_are_swept(store: Store) -> None:
     assert verify_store(store) == ()
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     images=st.lists(st.tuples(st.integers(0, 5), st.sets(st.integers(0, 6), max_size=3), st.booleans()), max_size=8),
     orphans=st.sets(st.integers(0, 9)),

@@ -56,18 +56,19 @@ def rewrite(text: str, pins: Mapping[str, PinTo], *, what: str) -> tuple[str, tu
     if not any(pin_name.rpartition("/")[2] in text for pin_name in wanted):
         return text, ()  # parsing is slow, and most files name none of our images
     try:
-        edits, changes = _edits(text, wanted, what)
+        mappings = _mappings(text, what)
     except MalformedError:
         # A template of Helm is no YAML and none of our business, unless it names one of our images.
         if any(_try_name(found[1]) in wanted for found in _LINE.finditer(text)):
             raise
         return text, ()
+    edits, changes = _edits(text, mappings, wanted, what)
     if not edits:
         return text, ()
     result = text
     for edit in sorted(edits, key=lambda edit: edit.start, reverse=True):
         result = result[: edit.start] + edit.text + result[edit.end :]
-    _prove(text, result, wanted, edits, what)
+    _prove(mappings, result, wanted, edits, what)
     return result, tuple(sorted(changes, key=lambda change: change.line))
 
 
@@ -95,10 +96,10 @@ def _try_name(text: str) -> str:
         return ""
 
 
-def _edits(text: str, wanted: _Wanted, what: str) -> tuple[list[_Edit], list[Change]]:
+def _edits(text: str, mappings: list[MappingNode], wanted: _Wanted, what: str) -> tuple[list[_Edit], list[Change]]:
     edits: list[_Edit] = []
     changes: dict[int, Change] = {}  # by position: two aliases may lead to one place
-    for mapping in _mappings(text, what):
+    for mapping in mappings:
         for key, value in mapping.value:
             start = value.start_mark.index
             if key.value == "image" and _is_text(value) and start not in changes:
@@ -122,7 +123,7 @@ def _is_kustomization(mapping: MappingNode, what: str) -> bool:
     return kind in {"Kustomization", "Component"} or (not kind and name.lower() == "kustomization")
 
 
-def _mappings(text: str, what: str) -> Iterator[MappingNode]:
+def _mappings(text: str, what: str) -> list[MappingNode]:
     """Every mapping of every document, once, however many aliases name it."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
@@ -138,6 +139,7 @@ def _mappings(text: str, what: str) -> Iterator[MappingNode]:
         ) from error
     except (YAMLError, RecursionError, ValueError) as error:
         raise MalformedError(f"{what} is no YAML in UTF-8", _MEND) from error
+    found: list[MappingNode] = []
     seen: set[int] = set()
     while waiting:
         node = waiting.pop()
@@ -145,10 +147,11 @@ def _mappings(text: str, what: str) -> Iterator[MappingNode]:
             continue
         seen.add(id(node))
         if isinstance(node, MappingNode):
-            yield node
+            found.append(node)
             waiting += [part for pair in node.value for part in pair]
         elif isinstance(node, SequenceNode):
             waiting += node.value
+    return found
 
 
 def _is_text(node: Any) -> bool:
@@ -218,23 +221,24 @@ def _insert(text: str, entry: MappingNode, last: tuple[Any, Any], lines: list[st
     return _Edit(stop, stop, "".join(f"{newline}{indent}{line}" for line in lines), len(lines))
 
 
-def _prove(text: str, result: str, wanted: _Wanted, edits: list[_Edit], what: str) -> None:
+def _prove(mappings: list[MappingNode], result: str, wanted: _Wanted, edits: list[_Edit], what: str) -> None:
     """Read the result again: it says what was meant, and everything else is as before."""
-    before, after = Counter(_scalars(text, what)), Counter(_scalars(result, what))
+    mappings_after = _mappings(result, what)
+    before, after = Counter(_scalars(mappings)), Counter(_scalars(mappings_after))
     replaced = sum(1 for edit in edits if not edit.members)
     added = 2 * sum(edit.members for edit in edits)
     if (
-        _edits(result, wanted, what)[0]
+        _edits(result, mappings_after, wanted, what)[0]
         or (before - after).total() > replaced
         or after.total() != before.total() + added
     ):
         raise DamagedError(f"{what} would not say what was meant after pinning", "pin it by hand, and report the file")
 
 
-def _scalars(text: str, what: str) -> Iterator[str]:
+def _scalars(mappings: list[MappingNode]) -> Iterator[str]:
     """Every scalar in a mapping, or in a list in one, once, however many aliases name it."""
     seen: set[int] = set()
-    for mapping in _mappings(text, what):
+    for mapping in mappings:
         for key, value in mapping.value:
             for node in (key, *(value.value if value.id == "sequence" else [value])):
                 if node.id == "scalar" and id(node) not in seen:
