@@ -232,16 +232,17 @@ def bundle(site: Site, *, dry_run: bool = False, full: bool = False) -> BundleOu
     )
     written = None
     if not plan_.empty and not dry_run:
-        written = write_bundle(
-            plan_,
-            site.store.blobs,
-            medium.outgoing,
-            position=next_position(site.store, site.config.destination),
-            created=site.clock.now(),
-            roots=read_roots(founding.roots_folder(site)),
-            signers=_signers(site),
-            progress=site.progress,
-        )
+        with site.store.lease():
+            written = write_bundle(
+                plan_,
+                site.store.blobs,
+                medium.outgoing,
+                position=next_position(site.store, site.config.destination),
+                created=site.clock.now(),
+                roots=read_roots(founding.roots_folder(site)),
+                signers=_signers(site),
+                progress=site.progress,
+            )
         medium.deliver(written.folder)
         detail = {"releases": str(len(plan_.released)), "bytes": str(written.bytes), "left out": str(plan_.spared)}
         site.store.state.append("bundled", written.name, detail)
