@@ -7,21 +7,23 @@ that stands for the medium) and ``cache``.
 
 from __future__ import annotations
 
+import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from sallyport import founding, pipeline
-from sallyport.compose import compose_all
+from sallyport.compose import Upstream, compose_all
 from sallyport.config import NAME, ArchiveSection, example
-from sallyport.engine import Progress, SystemClock, Threads, write_file
+from sallyport.engine import Http, Progress, SystemClock, Threads, write_file
 from sallyport.gitops import init_demo_repository
 from sallyport.ledger import Candidate, Ledger
-from sallyport.oci import Descriptor, Digest, Index, load_images, walk
-from sallyport.pipeline import Step
-from sallyport.registry import make_app, serve
+from sallyport.oci import Descriptor, Digest, load_images
+from sallyport.pipeline import Run, Step
+from sallyport.registry import RegistryClient, make_app, push_image, serve
 from sallyport.site import open_archive, open_site
-from sallyport.store import Store, open_store
+from sallyport.store import DirectoryStore, Store, open_store
 
 DESTINATION = "ship-7"
 UPSTREAM = "upstream.example"
@@ -51,6 +53,7 @@ class ImageLine:
     after: int
     upgraded: int  # packages, over all platforms each once
     bytes: int  # of the image as it is now, all platforms
+    carried: int  # of them, on the medium by this run; what images share counts for each
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +93,12 @@ def demonstrate(workspace: Path, options: Options, progress: Progress) -> Crossi
             _prepare(workspace, options, upstream, serving.registry)
             with open_site(workspace / "outside", progress=progress) as outside:
                 sent = pipeline.run_outside(outside)
-                ledger = Ledger(outside.store.state)
-                lines = tuple(_line(outside.store, ledger, candidate) for candidate in ledger.candidates())
     with open_site(workspace / "inside", progress=progress) as inside:
         arrived = pipeline.run_inside(inside)
         report = inside.path(inside.config.inside.report)
+    with open_site(workspace / "outside") as outside:
+        ledger = Ledger(outside.store.state)
+        lines = tuple(_line(outside.store, ledger, candidate, arrived) for candidate in ledger.candidates())
     return Crossing(
         lines,
         (*steps, *sent.steps, *arrived.steps),
@@ -122,18 +126,24 @@ def _compose(workspace: Path, upstream: Store, options: Options, progress: Progr
         if upstream.state.fact("composed", "release") == key.encode():
             summary = f"Debian {version} images are there already"
         else:
-            images = compose_all(archive, upstream.blobs, executor=Threads(4), progress=progress)
-            for image in images:
-                _publish(upstream, image.repository, image.tag, image.images)
+            workshop = workspace / "workshop"
+            images = compose_all(
+                archive, DirectoryStore(workshop, durable=False), executor=Threads(4), progress=progress
+            )
+            _push(upstream, workshop, images, progress)
+            shutil.rmtree(workshop)
             upstream.state.put_fact("composed", "release", key.encode())
             summary = f"{len(images)} images of Debian {version} without its security suite, amd64 and arm64"
     return Step("upstream", time.monotonic() - started, summary)
 
 
-def _publish(store: Store, repository: str, tag: str, index: Index) -> None:
-    for descriptor, _ in walk(store.blobs, index.descriptor):
-        store.state.hold(repository, descriptor)
-    store.state.set_tag(repository, tag, index.descriptor)
+def _push(upstream: Store, workshop: Path, images: Sequence[Upstream], progress: Progress) -> None:
+    """As anybody publishes an image: over HTTP, to a registry."""
+    with serve(make_app(upstream)) as serving, Http() as http:
+        client = RegistryClient(http, serving.registry)
+        for image in images:
+            blobs = DirectoryStore(workshop, durable=False)
+            push_image(client, image.repository, [image.tag], blobs, image.images.descriptor, progress=progress)
 
 
 # --- the two sites ----------------------------------------------------------------------------
@@ -190,15 +200,18 @@ def _found(workspace: Path) -> None:
         founding.create_keys(inside)
         with open_site(workspace / "outside") as outside:
             founding.create_keys(outside)
-            if not founding.roots_folder(outside).is_dir():
-                path, fingerprint = founding.found_trust(
+            if not founding.root_files(outside):
+                founding.found_trust(
                     outside,
                     [people / f"root-{name}.key" for name in "abc"],
                     [people / f"approver-{name}.pub" for name in "ab"],
                     root_threshold=2,
                     approver_threshold=2,
                 )
-                founding.pin_trust(inside, path, fingerprint)
+            if not founding.is_trusting(inside):
+                root = founding.root_files(outside)[0]
+                # Here one program plays both sides; people compare the fingerprint by another way.
+                founding.pin_trust(inside, root, Digest.of(root.read_bytes()).hex)
 
 
 def _fleet(repositories: list[str]) -> dict[str, bytes]:
@@ -230,7 +243,7 @@ spec:
 # --- the summary ------------------------------------------------------------------------------
 
 
-def _line(store: Store, ledger: Ledger, candidate: Candidate) -> ImageLine:
+def _line(store: Store, ledger: Ledger, candidate: Candidate, arrived: Run) -> ImageLine:
     def vulnerabilities(descriptor: Descriptor) -> set[str]:
         scans = (ledger.scan(image.descriptor.digest) for image in load_images(store.blobs, descriptor))
         return {identifier for scan in scans if scan is not None for identifier in scan.vulnerabilities}
@@ -247,4 +260,5 @@ def _line(store: Store, ledger: Ledger, candidate: Candidate) -> ImageLine:
         len(vulnerabilities(candidate.descriptor)),
         len({upgrade.new.name for patched in candidate.patched for upgrade in patched.plan.upgrades}),
         sum(blobs.values()),
+        sum(size for name, size in arrived.images if name.endswith(f"@{candidate.descriptor.digest}")),
     )

@@ -37,6 +37,16 @@ def trust_folder(site: Site) -> Path:
     return site.keys.folder / "trust"
 
 
+def root_files(site: Site) -> tuple[Path, ...]:
+    """The outside's roots, oldest first; none before its trust was founded."""
+    return tuple(sorted(roots_folder(site).glob("[1-9]*.root.json"), key=lambda path: int(path.name.split(".")[0])))
+
+
+def is_trusting(site: Site) -> bool:
+    """Whether the inside has pinned a root."""
+    return any(trust_folder(site).glob("*.root.json"))
+
+
 def create_keys(site: Site) -> tuple[KeyLine, ...]:
     """Make this side's missing keys; people (root holders, approvers) make theirs with ``key new``."""
     purposes = OUTSIDE if site.config.side == "outside" else INSIDE
@@ -78,7 +88,7 @@ def found_trust(
         ConflictError: there is a root already.
     """
     site.must_be("outside", "key root")
-    if roots_folder(site).is_dir() and read_roots(roots_folder(site)):
+    if root_files(site):
         raise ConflictError(
             f"{site.config.destination} has a root already, in {roots_folder(site)}",
             "the inside trusts it: rotate it instead of founding another",

@@ -99,6 +99,7 @@ class Run:
     steps: tuple[Step, ...]
     refused: tuple[str, ...]  # images that did not pass, and why
     carried: int  # bytes written to the medium outside, read from it inside
+    images: tuple[tuple[str, int], ...] = ()  # inside: repository:tag@digest, and the bytes carried for it
 
 
 # --- outside: 1 to 8 --------------------------------------------------------------------------
@@ -410,7 +411,8 @@ def run_inside(site: Site) -> Run:
     done("audit", lambda: audit(site), lambda value: str(value[0].name))
     outcomes = [outcome for one in received for outcome in one.outcomes]
     refused = tuple(f"{o.released.name}: {'; '.join(o.verdict.because)}" for o in outcomes if not o.imported)
-    return Run("inside", tuple(done.steps), refused, sum(one.bytes for one in received))
+    carried_for = tuple((outcome.released.name, outcome.bytes) for outcome in outcomes)
+    return Run("inside", tuple(done.steps), refused, sum(one.bytes for one in received), carried_for)
 
 
 class _Steps:

@@ -22,7 +22,7 @@ def demonstrate(
     show(
         crossing,
         as_json=as_json,
-        headers=("image", "released inside as", "digest", ">known before", ">after", ">upgraded", ">size"),
+        headers=("image", "released inside as", "digest", ">known before", ">after", ">upgraded", ">size", ">carried"),
         rows=[
             (
                 line.upstream,
@@ -32,6 +32,7 @@ def demonstrate(
                 str(line.after),
                 f"{line.upgraded} packages",
                 size(line.bytes),
+                size(line.carried),
             )
             for line in crossing.images
         ],
