@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from sallyport.bundle import RootKeys, TrustStore, add_root, fingerprint, init_root, read_roots
+from sallyport.bundle import RootKeys, TrustStore, add_root, fingerprint, init_root
 from sallyport.errors import ConflictError, UsageError
 from sallyport.sign import FileSigner, PublicKey, Purpose
 from sallyport.site import Site
