@@ -5,6 +5,7 @@ kind            key                     value
 =============== ======================= ===========================================================
 ``upstream``    repository:tag          :class:`Upstream`: what was mirrored
 ``bill``        image digest            :class:`Bill`
+``problem``     image digest            why it could not be catalogued
 ``scan``        image digest            :class:`Scan`
 ``scan.before`` patched image digest    the :class:`Scan` of the image that it replaced
 ``candidate``   repository:tag          :class:`Candidate`: the patched index, or the upstream one
@@ -85,6 +86,16 @@ class Ledger:
 
     def put_bill(self, bill: Bill) -> bool:
         return self._put("bill", str(bill.image), bill)
+
+    def problem(self, image: Digest) -> str:
+        """Why the image could not be catalogued; empty where it could."""
+        return self._one("problem", str(image), str) or ""
+
+    def put_problem(self, image: Digest, problem: str) -> None:
+        if problem:
+            self._put("problem", str(image), problem)
+        else:
+            self.state.delete_fact("problem", str(image))
 
     def scan(self, image: Digest) -> Scan | None:
         return self._one("scan", str(image), Scan)

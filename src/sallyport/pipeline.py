@@ -44,11 +44,19 @@ from sallyport.promote import Promotion
 from sallyport.receive import Received
 from sallyport.sign import FileSigner, Purpose
 from sallyport.site import PASSPHRASE, Site
-from sallyport.steps import Scanned
+from sallyport.steps import Failure, Scanned
 from sallyport.store import Problem, verify_store
 from sallyport.transport import open_transport
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Mirroring:
+    """What was mirrored, and which sources failed."""
+
+    mirrored: tuple[Mirrored, ...]
+    failures: tuple[Failure, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,22 +130,21 @@ def plan(site: Site) -> tuple[tuple[Planned, ...], tuple[tuple[str, PatchPlan], 
     return planned, tuple(patches)
 
 
-def mirror(site: Site) -> tuple[Mirrored, ...]:
-    """1. Upstream -> store."""
-    from sallyport.mirror import mirror as copy
-
+def mirror(site: Site) -> Mirroring:
+    """1. Upstream -> store. A source that fails holds up no other."""
     site.must_be("outside", "mirror")
-    with site.clients() as client_for:
-        results = copy(client_for, steps.selectors(site), site.store, executor=site.executor, progress=site.progress)
+    ledger = Ledger(site.store.state)
+    results, failures = steps.mirror_all(site)
     for result in results:
         reference = f"{result.reference.registry}/{result.reference.repository}:{result.reference.tag}"
         upstream = Upstream(result.repository, result.tag, f"{reference}@{result.descriptor.digest}", result.descriptor)
-        Ledger(site.store.state).put_upstream(upstream)
+        ledger.put_upstream(upstream)
         if result.changed:
             site.store.state.append("mirrored", upstream.reference, {"as": upstream.name, "bytes": str(result.bytes)})
-    for name in Ledger(site.store.state).keep_upstreams({f"{r.repository}:{r.tag}" for r in results}):
-        site.store.state.append("dropped", name, {"because": "nothing selects it any more"})
-    return results
+    if not failures:
+        for name in ledger.keep_upstreams({f"{result.repository}:{result.tag}" for result in results}):
+            site.store.state.append("dropped", name, {"because": "nothing selects it any more"})
+    return Mirroring(results, failures)
 
 
 def scan(site: Site) -> tuple[Scanned, ...]:
@@ -383,22 +390,23 @@ def run(site: Site, *, schedule: bool = False) -> Iterator[Run]:
 
 
 def run_outside(site: Site) -> Run:
-    """1 to 9."""
-    done = _Steps(site)
-    mirrored = done("mirror", lambda: mirror(site), steps.tell_mirrored)
-    if not mirrored:
+    """1 to 9. What fails for one image is told at the end, and holds up no other."""
+    if not site.config.outside.mirror:
         raise ConfigError("nothing is selected to mirror", "add outside.mirror to sallyport.yaml")
+    done = _Steps(site)
+    mirrored = done("mirror", lambda: mirror(site), lambda value: steps.tell_mirrored(value.mirrored))
     done("scan", lambda: scan(site), steps.tell_scanned)
     done("patch", lambda: patch(site), steps.tell_patched)
     judged = done("gate", lambda: gate(site), lambda value: steps.tell_verdicts([j.verdict for j in value]))
     done("release", lambda: release(site), lambda value: steps.tell_new(sum(o.new for o in value), "release"))
     carried = done("bundle", lambda: bundle(site), _tell_bundle)
-    refused = tuple(
+    refused = [f"{failure.what}: {failure.message}; {failure.mend}" for failure in mirrored.failures]
+    refused += [
         f"{j.candidate.upstream.name}: {'; '.join(j.verdict.because)}"
         for j in judged
         if not isinstance(j.verdict, Passed)
-    )
-    return Run("outside", tuple(done.steps), refused, carried.carried)
+    ]
+    return Run("outside", tuple(done.steps), tuple(refused), carried.carried)
 
 
 def run_inside(site: Site) -> Run:

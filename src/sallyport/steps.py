@@ -10,7 +10,8 @@ from sallyport.advisories import Feed, export_feed
 from sallyport.archives import Archive
 from sallyport.bundle import Attached, Blob, FeedFile, Released
 from sallyport.catalog import Bill, catalogue
-from sallyport.errors import ConfigError, RefusedError
+from sallyport.engine import Inline
+from sallyport.errors import ConfigError, DamagedError, RefusedError, SallyportError, StorageError
 from sallyport.gate import Passed, Refused, Undecided, Verdict, judge
 from sallyport.ledger import Candidate, Ledger, Upstream
 from sallyport.match import Known, Scan
@@ -30,6 +31,7 @@ class Scanned:
     name: str
     descriptor: Descriptor
     scans: tuple[Scan, ...]
+    problems: tuple[str, ...] = ()  # why a platform could not be scanned
 
     @property
     def vulnerabilities(self) -> frozenset[str]:
@@ -51,6 +53,42 @@ def selectors(site: Site) -> tuple[Selector, ...]:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Something that failed while other things went on."""
+
+    what: str
+    error: str  # the class of the error
+    message: str
+    mend: str
+    exit_code: int
+
+    @classmethod
+    def of(cls, what: str, error: SallyportError) -> Failure:
+        return cls(what, type(error).__name__, error.message, error.mend, error.exit_code)
+
+
+def mirror_all(site: Site) -> tuple[tuple[Mirrored, ...], tuple[Failure, ...]]:
+    """Every selector; those that fail are told beside the others' results."""
+    from sallyport.mirror import mirror as copy
+
+    wanted = selectors(site)
+    within = site.executor if len(wanted) == 1 else Inline()
+    with site.clients() as client_for:
+
+        def one(selector: Selector) -> tuple[Mirrored, ...] | Failure:
+            try:
+                return copy(client_for, (selector,), site.store, executor=within, progress=site.progress)
+            except StorageError:
+                raise  # a full disk is nobody's own fault, and everybody's end
+            except SallyportError as error:
+                return Failure.of(str(selector.source), error)
+
+        outcomes = tuple(site.executor.map(one, wanted))
+    results = tuple(mirrored for outcome in outcomes if not isinstance(outcome, Failure) for mirrored in outcome)
+    return results, tuple(outcome for outcome in outcomes if isinstance(outcome, Failure))
+
+
 def _bill(site: Site, image: Image, cache: dict[Digest, Listing]) -> Bill:
     """The image's bill; an image never changes, so it is catalogued once. ``cache``: layers that images share."""
     ledger = Ledger(site.store.state)
@@ -67,11 +105,17 @@ def scan_images(site: Site, archive: Archive, names: Sequence[tuple[str, Descrip
     images = {name: load_images(site.store.blobs, descriptor) for name, descriptor in names}
     fleet = [image for upstream in ledger.upstreams() for image in load_images(site.store.blobs, upstream.descriptor)]
     wanted = {image.descriptor.digest: image for image in (*fleet, *(i for group in images.values() for i in group))}
+    bills: dict[Digest, Bill] = {}
+    layers: dict[Digest, Listing] = {}
     with site.progress.task("catalogue", len(wanted)) as task:
-        bills: dict[Digest, Bill] = {}
-        layers: dict[Digest, Listing] = {}
         for digest, image in wanted.items():
-            bills[digest] = _bill(site, image, layers)
+            try:
+                bills[digest] = _bill(site, image, layers)
+                ledger.put_problem(digest, "")
+            except DamagedError as error:
+                # Without a bill there is no scan, and without a scan no verdict: it cannot cross, others can.
+                ledger.put_problem(digest, error.message)
+                site.progress.say(f"{digest.short} cannot be catalogued: {error.message}; {error.mend}")
             task.advance(1)
     # The fleet as it came is asked about too, so that the feed that crosses knows what was mended.
     with site.sources(archive) as sources:
@@ -90,6 +134,8 @@ def scan_images(site: Site, archive: Archive, names: Sequence[tuple[str, Descrip
         scans: list[Scan] = []
         for image in images[name]:
             digest = image.descriptor.digest
+            if digest not in bills:
+                continue
             found = scan_bill(bills[digest], known, now=site.clock.now(), side="outside")
             if ledger.put_scan(found):
                 site.store.state.append(
@@ -102,7 +148,8 @@ def scan_images(site: Site, archive: Archive, names: Sequence[tuple[str, Descrip
                     },
                 )
             scans.append(found)
-        results.append(Scanned(name, descriptor, tuple(scans)))
+        problems = (ledger.problem(image.descriptor.digest) for image in images[name])
+        results.append(Scanned(name, descriptor, tuple(scans), tuple(problem for problem in problems if problem)))
     return tuple(results)
 
 
@@ -182,7 +229,9 @@ def patch_detail(candidate: Candidate) -> dict[str, str]:
 
 def judge_scans(site: Site, candidate: Candidate, images: Sequence[Image], scans: Sequence[Scan]) -> Verdict:
     if len(scans) != len(images) or not images:
-        return Undecided(("not every platform of the image was scanned",))
+        ledger = Ledger(site.store.state)
+        problems = (ledger.problem(image.descriptor.digest) for image in images)
+        return Undecided(("not every platform of the image was scanned", *filter(None, problems)))
     policy, repository = site.config.policy.policy(), candidate.upstream.repository
     verdict = judge(scans, policy, repository=repository, now=site.clock.now(), side="outside")
     if isinstance(verdict, Refused) and candidate.problem:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import typer
+
 from sallyport.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption
 
 
@@ -13,7 +15,7 @@ def command(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) 
     Exit codes: 0 scanned (whatever was found; judging is the gate's work), 2 usage, 3 damaged bytes, 5 unreachable.
     """
     from sallyport import pipeline
-    from sallyport.cli.output import show
+    from sallyport.cli.output import clean, show
     from sallyport.cli.terminal import watching
     from sallyport.site import open_site
 
@@ -37,3 +39,8 @@ def command(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) 
         ],
         note="" if results else "nothing is mirrored yet: run sallyport mirror first",
     )
+    problems = [f"{result.name}: {problem}" for result in results for problem in result.problems]
+    for problem in problems:
+        typer.echo(f"error: {clean(problem)}\nmend: fetch the image again, or ask its publisher to mend it", err=True)
+    if problems:
+        raise typer.Exit(3)
