@@ -165,7 +165,7 @@ class OutsideSection(Section, frozen=True, kw_only=True):
     ] = "fixes"
     approvers: Annotated[
         tuple[str, ...], Meta(description="private key files of the approvers, as many as the root asks for")
-    ] = ("keys/targets",)
+    ] = ("keys/targets.key",)
     receipt_key: Annotated[
         str, Meta(description="the inside's public receipt key; only receipts signed by it count")
     ] = "keys/receipt.pub"

@@ -33,7 +33,15 @@ from sallyport.bundle import (
     verify_bundle,
     write_bundle,
 )
-from sallyport.errors import ConfigError, DamagedError, SallyportError, StorageError, UsageError
+from sallyport.errors import (
+    ConfigError,
+    DamagedError,
+    RefusedError,
+    SallyportError,
+    StorageError,
+    UntrustedError,
+    UsageError,
+)
 from sallyport.gate import Passed, Verdict, judge
 from sallyport.gitops import Pinned, PinTo, init_repository, pin
 from sallyport.ledger import Candidate, Ledger, Upstream
@@ -83,6 +91,7 @@ class BundleOutcome:
     written: Written | None  # None: a dry run, or nothing to carry
     since: Position | None  # of the receipt that it builds on
     ignored: tuple[str, ...]  # receipts that do not count, and why
+    waiting: str = ""  # the bundle on the medium that brings just this already
 
     @property
     def carried(self) -> int:
@@ -107,6 +116,7 @@ class Run:
     steps: tuple[Step, ...]
     refused: tuple[str, ...]  # images that did not pass, and why
     carried: int  # bytes written to the medium outside, read from it inside
+    notes: tuple[str, ...] = ()  # what is odd, and stopped nothing
     images: tuple[tuple[str, int], ...] = ()  # inside: repository:tag@digest, and the bytes carried for it
 
 
@@ -125,7 +135,13 @@ def plan(site: Site) -> tuple[tuple[Planned, ...], tuple[tuple[str, PatchPlan], 
     if ledger.upstreams():
         with site.archive() as archive:
             for upstream in ledger.upstreams():
-                plans = (steps.plan_for(site, archive, i) for i in load_images(site.store.blobs, upstream.descriptor))
+                try:
+                    plans = [
+                        steps.plan_for(site, archive, i) for i in load_images(site.store.blobs, upstream.descriptor)
+                    ]
+                except RefusedError as error:
+                    site.progress.say(f"{upstream.name} cannot be patched: {error.message}")
+                    continue
                 patches += [(upstream.name, found) for found in plans if found is not None]
     return planned, tuple(patches)
 
@@ -168,7 +184,11 @@ def patch(site: Site) -> tuple[Candidate, ...]:
                     "patched", f"{upstream.name}@{candidate.descriptor.digest}", steps.patch_detail(candidate)
                 )
             candidates.append(candidate)
-        steps.scan_images(site, archive, [(c.upstream.name, c.descriptor) for c in candidates])
+        again = [(c.upstream.name, c.descriptor) for c in candidates]
+        again += [
+            (r.name, r.descriptor) for r in steps.newest_releases(ledger) if (r.descriptor not in dict(again).values())
+        ]
+        steps.scan_images(site, archive, again)
     for candidate in candidates:
         for p in candidate.patched:
             before = ledger.scan(p.before.digest)
@@ -183,13 +203,18 @@ def gate(site: Site) -> tuple[Judged, ...]:
     ledger = Ledger(site.store.state)
     judged: list[Judged] = []
     for candidate in ledger.candidates():
-        images = load_images(site.store.blobs, candidate.descriptor)
-        scans = [found for image in images if (found := ledger.scan(image.descriptor.digest)) is not None]
         name = f"{candidate.upstream.name}@{candidate.descriptor.digest}"
-        verdict = steps.judge_scans(site, candidate, images, scans)
+        verdict = steps.judge_image(site, candidate.upstream.repository, candidate.descriptor, candidate.problem)
         if ledger.put_verdict(candidate.descriptor.digest, verdict):
             steps.record_verdict(site, name, verdict)
         judged.append(Judged(candidate, verdict))
+    # What was released before is judged again: a release that would not pass today is not carried either.
+    current = {one.candidate.descriptor.digest for one in judged}
+    for released in steps.newest_releases(ledger):
+        if released.descriptor.digest not in current:
+            verdict = steps.judge_image(site, released.repository, released.descriptor)
+            if ledger.put_verdict(released.descriptor.digest, verdict):
+                steps.record_verdict(site, released.name, verdict)
     return tuple(judged)
 
 
@@ -231,7 +256,7 @@ def bundle(site: Site, *, dry_run: bool = False, full: bool = False) -> BundleOu
             receipt, wrong = newest_receipt(medium.receipts(), key, destination=site.config.destination)
     feed = ledger.feed()
     plan_ = plan_bundle(
-        steps.newest_releases(ledger),
+        [r for r in steps.newest_releases(ledger) if isinstance(ledger.verdict(r.descriptor.digest), Passed)],
         lambda descriptor: reachable(site.store.blobs, descriptor),
         receipt,
         destination=site.config.destination,
@@ -239,7 +264,13 @@ def bundle(site: Site, *, dry_run: bool = False, full: bool = False) -> BundleOu
         keys=tuple(TrustedKey(p.value, site.keys.public(p).pem) for p in (Purpose.RELEASE, Purpose.SCAN)),
     )
     written = None
-    if not plan_.empty and not dry_run:
+    waiting = steps.waiting_bundle(site, medium.outgoing, plan_, receipt)
+    if not plan_.empty and not dry_run and (full or not waiting):
+        if not medium.outgoing.is_dir():
+            raise UsageError(
+                f"the medium {medium.outgoing} is not there", "mount it, or name another with medium: in sallyport.yaml"
+            )
+        waiting = ""
         with site.store.lease():
             written = write_bundle(
                 plan_,
@@ -254,8 +285,9 @@ def bundle(site: Site, *, dry_run: bool = False, full: bool = False) -> BundleOu
         medium.deliver(written.folder)
         detail = {"releases": str(len(plan_.released)), "bytes": str(written.bytes), "left out": str(plan_.spared)}
         site.store.state.append("bundled", written.name, detail)
+        steps.remember_bundle(site, written)
     since = None if receipt is None else receipt.position
-    return BundleOutcome(plan_, written, since, tuple(error.message for error in wrong))
+    return BundleOutcome(plan_, written, since, tuple(error.message for error in wrong), waiting)
 
 
 # --- inside: 10 to 14 -------------------------------------------------------------------------
@@ -270,26 +302,32 @@ def receive(site: Site, folder: Path | None = None) -> tuple[Received, ...]:
     trust = TrustStore.open(founding.trust_folder(site))
     waiting = [folder] if folder is not None else medium.waiting(trust.destination, after=trust.position)
     results: list[Received] = []
+    failures: list[SallyportError] = []
     for path in waiting:
-        received = cross(
-            path,
-            site.store,
-            TrustStore.open(founding.trust_folder(site)),
-            scan=lambda released, blobs, feeds: steps.scan_inside(site, released, blobs, feeds),
-            judge=lambda released, scans: judge(
-                scans,
-                site.config.policy.policy(),
-                repository=released.repository,
-                now=site.clock.now(),
-                side="inside",
-            ),
-            signer=site.keys.signer(Purpose.RECEIPT),
-            registry=site.config.registry_name,
-            record=lambda received: steps.record_received(site, received),
-            clock=site.clock,
-            executor=site.executor,
-            progress=site.progress,
-        )
+        try:
+            received = cross(
+                path,
+                site.store,
+                TrustStore.open(founding.trust_folder(site)),
+                scan=lambda released, blobs, feeds: steps.scan_inside(site, released, blobs, feeds),
+                judge=lambda released, scans: judge(
+                    scans,
+                    site.config.policy.policy(),
+                    repository=released.repository,
+                    now=site.clock.now(),
+                    side="inside",
+                ),
+                signer=site.keys.signer(Purpose.RECEIPT),
+                registry=site.config.registry_name,
+                record=lambda received: steps.record_received(site, received),
+                clock=site.clock,
+                executor=site.executor,
+                progress=site.progress,
+            )
+        except (DamagedError, UntrustedError) as error:
+            # A newer bundle may be whole, and bring all that this one would have.
+            failures.append(error)
+            continue
         try:
             medium.put_receipt(received.receipt_file)
         except StorageError as error:
@@ -300,7 +338,10 @@ def receive(site: Site, folder: Path | None = None) -> tuple[Received, ...]:
             site.store.state.append("noted", received.name, {"note": note})
             received = replace(received, notes=(*received.notes, note))
         results.append(received)
-    return tuple(results)
+    if failures and not results:
+        raise failures[0]
+    notes = tuple(f"another bundle on the medium was refused: {error.message}; {error.mend}" for error in failures)
+    return (*results[:-1], replace(results[-1], notes=(*results[-1].notes, *notes))) if results else ()
 
 
 def promote(site: Site, *, image: str = "", channel: str = "") -> tuple[Promotion, ...]:
@@ -316,9 +357,12 @@ def promote(site: Site, *, image: str = "", channel: str = "") -> tuple[Promotio
             raise UsageError(f"{image!r} is no release here", "name one as status shows it: library/web:12-20261124.1")
     else:
         wanted = list(steps.newest_releases(Ledger(site.store.state)))
+    newest = steps.newest_releases(Ledger(site.store.state))
     results: list[Promotion] = []
     for released in wanted:
         name = steps.channel_of(released, channel, releases)
+        if not steps.may_move(site, released, name, named=bool(image), newest=released in newest):
+            continue
         promotion = move(site.store.state, released.repository, released.tag, channel=name)
         if promotion.moved:
             detail = {"channel": name, "digest": str(promotion.descriptor.digest)}
@@ -386,7 +430,11 @@ def run(site: Site, *, schedule: bool = False) -> Iterator[Run]:
     for at in steps.due_times(site):
         site.progress.say(f"next run at {at:%Y-%m-%d %H:%M} UTC")
         time.sleep(max(0.0, (at - site.clock.now()).total_seconds()))
-        yield once(site)
+        try:
+            yield once(site)
+        except SallyportError as error:
+            # Tomorrow the mirror may answer again.
+            yield Run(site.config.side, (), (f"{type(error).__name__}: {error.message}; {error.mend}",), 0)
 
 
 def run_outside(site: Site) -> Run:
@@ -420,7 +468,8 @@ def run_inside(site: Site) -> Run:
     outcomes = [outcome for one in received for outcome in one.outcomes]
     refused = tuple(f"{o.released.name}: {'; '.join(o.verdict.because)}" for o in outcomes if not o.imported)
     carried_for = tuple((outcome.released.name, outcome.bytes) for outcome in outcomes)
-    return Run("inside", tuple(done.steps), refused, sum(one.bytes for one in received), carried_for)
+    notes = tuple(f"{one.name}: {note}" for one in received for note in one.notes)
+    return Run("inside", tuple(done.steps), refused, sum(one.bytes for one in received), notes, carried_for)
 
 
 class _Steps:
@@ -458,7 +507,14 @@ def verify(site: Site, folder: Path | None = None) -> tuple[Problem, ...]:
 
 
 @contextmanager
-def serve(site: Site, *, listen: str = "", writable: bool = False) -> Iterator[str]:
+def serve(
+    site: Site,
+    *,
+    listen: str = "",
+    writable: bool = False,
+    certificate: Path | None = None,
+    private_key: Path | None = None,
+) -> Iterator[str]:
     """The store as a registry, with the status page at its root, while the block runs; gives its address."""
     from sallyport.registry import make_app
     from sallyport.registry import serve as start
@@ -469,7 +525,7 @@ def serve(site: Site, *, listen: str = "", writable: bool = False) -> Iterator[s
         raise UsageError(f"{listen!r} is no address to listen on", "write it like 127.0.0.1:5000")
     title = f"{site.config.destination}, {site.config.side}"
     app = make_app(site.store, writable=writable, extra_routes=status_routes(site.store, title))
-    with start(app, host=host.strip("[]"), port=int(port)) as serving:
+    with start(app, host=host.strip("[]"), port=int(port), certificate=certificate, key=private_key) as serving:
         yield serving.url
 
 
@@ -480,6 +536,8 @@ def _signers(site: Site) -> Signers:
 
 
 def _tell_bundle(outcome: BundleOutcome) -> str:
+    if outcome.waiting:
+        return f"{outcome.waiting} lies on the medium already, with just this: carry it across"
     if outcome.written is None:
         return "nothing to carry: the inside holds everything already"
     plan_ = outcome.plan

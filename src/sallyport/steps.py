@@ -5,10 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 from sallyport.advisories import Feed, export_feed
 from sallyport.archives import Archive
-from sallyport.bundle import Attached, Blob, FeedFile, Released
+from sallyport.bundle import (
+    Attached,
+    Blob,
+    BundlePlan,
+    FeedFile,
+    Receipt,
+    Released,
+    Written,
+    parse_bundle_name,
+)
 from sallyport.catalog import Bill, catalogue
 from sallyport.engine import Inline
 from sallyport.errors import ConfigError, DamagedError, RefusedError, SallyportError, StorageError
@@ -17,7 +27,7 @@ from sallyport.ledger import Candidate, Ledger, Upstream
 from sallyport.match import Known, Scan
 from sallyport.match import scan as scan_bill
 from sallyport.mirror import Mirrored, Selector
-from sallyport.oci import BlobReader, Descriptor, Digest, Image, Listing, load_images, walk
+from sallyport.oci import BlobReader, Descriptor, Digest, Image, Listing, decode, encode, load_images, walk
 from sallyport.patch import Patched, PatchPlan
 from sallyport.receive import Received
 from sallyport.sign import Purpose
@@ -169,6 +179,14 @@ def plan_for(site: Site, archive: Archive, image: Image) -> PatchPlan | None:
     bill, found = ledger.bill(image.descriptor.digest), ledger.scan(image.descriptor.digest)
     if bill is None or found is None or not any(package.kind == "deb" for package in bill.packages):
         return None
+    codenames = {release.codename.partition("-")[0] for release in archive.releases}
+    if bill.distribution is not None and bill.distribution.codename not in ("", *codenames):
+        # Newer, and of another release: an upgrade of the whole distribution is no patch.
+        archives = ", ".join(sorted(codenames))
+        raise RefusedError(
+            f"{image.descriptor.digest.short} is {bill.distribution.codename}, the archive is {archives}",
+            "set outside.archive.suite to the image's release, or give such images a configuration of their own",
+        )
     everything = site.config.outside.patch == "everything"
     return plan_patch(image, bill, found, archive, everything=everything, blobs=site.store.blobs)
 
@@ -227,16 +245,19 @@ def patch_detail(candidate: Candidate) -> dict[str, str]:
     }
 
 
-def judge_scans(site: Site, candidate: Candidate, images: Sequence[Image], scans: Sequence[Scan]) -> Verdict:
+def judge_image(site: Site, repository: str, descriptor: Descriptor, problem: str = "") -> Verdict:
+    """What the policy says of the newest scans of an image; ``problem`` is why it could not be patched."""
+    ledger = Ledger(site.store.state)
+    images = load_images(site.store.blobs, descriptor)
+    scans = [found for image in images if (found := ledger.scan(image.descriptor.digest)) is not None]
     if len(scans) != len(images) or not images:
-        ledger = Ledger(site.store.state)
         problems = (ledger.problem(image.descriptor.digest) for image in images)
         return Undecided(("not every platform of the image was scanned", *filter(None, problems)))
-    policy, repository = site.config.policy.policy(), candidate.upstream.repository
+    policy = site.config.policy.policy()
     verdict = judge(scans, policy, repository=repository, now=site.clock.now(), side="outside")
-    if isinstance(verdict, Refused) and candidate.problem:
-        return Refused((*verdict.because, f"it could not be patched: {candidate.problem}"))
-    return verdict
+    if isinstance(verdict, Passed) or not problem:
+        return verdict
+    return type(verdict)((*verdict.because, f"it could not be patched: {problem}"))
 
 
 def record_verdict(site: Site, name: str, verdict: Verdict) -> None:
@@ -307,6 +328,40 @@ def channel_of(released: Released, channel: str, releases: Sequence[Released]) -
     return channel if len(lines) == 1 else f"{line_of(released)}-{channel}"
 
 
+def may_move(site: Site, released: Released, channel: str, *, named: bool, newest: bool) -> bool:
+    """Whether the channel may move there: who names an older release rolls back, and a run respects that.
+
+    The channel is held until somebody names the newest release.
+    """
+    state, key = site.store.state, f"{released.repository}:{channel}"
+    if not named:
+        return state.fact("held", key) is None
+    if newest:
+        state.delete_fact("held", key)
+    else:
+        state.put_fact("held", key, encode(released.tag))
+    return True
+
+
+def remember_bundle(site: Site, written: Written) -> None:
+    """What the newest bundle brings, so that it is not written twice while it waits on the medium."""
+    names = [written.name, *sorted(released.name for released in written.contents.released)]
+    site.store.state.put_fact("sealed", written.contents.destination, encode(names))
+
+
+def waiting_bundle(site: Site, medium: Path, plan: BundlePlan, receipt: Receipt | None) -> str:
+    """The newest bundle, where it still lies on the medium, builds on the same receipt and brings just the same."""
+    raw = site.store.state.fact("sealed", site.config.destination)
+    if raw is None or plan.empty:
+        return ""
+    name, *brought = decode(raw, list[str], what="the newest bundle")
+    parsed = parse_bundle_name(name)
+    # A receipt of that bundle or a later one: it has been received, and whatever is planned is new or refused there.
+    received = parsed is not None and receipt is not None and receipt.position >= parsed[1]
+    same = brought == sorted(released.name for released in plan.released)
+    return name if same and not received and (medium / name).is_dir() else ""
+
+
 def scan_inside(site: Site, released: Released, blobs: BlobReader, feeds: tuple[Feed, ...]) -> tuple[Scan, ...]:
     """The inside's own scan of a release in quarantine: its own catalogue, against feeds that crossed or are here."""
     with site.sources(None) as sources:
@@ -331,8 +386,11 @@ def record_received(site: Site, received: Received) -> None:
             record_verdict(site, released.name, outcome.verdict)
         if outcome.imported:
             reference = f"{site.config.registry_name}/{released.repository}:{released.tag}"
-            for artifact in sign_image(released.descriptor, reference=reference, signer=signer):
-                attach(site.store, released.repository, artifact)
+            images = load_images(site.store.blobs, released.descriptor)
+            subjects = {d.digest: d for d in (released.descriptor, *(image.descriptor for image in images))}
+            for subject in subjects.values():
+                for artifact in sign_image(subject, reference=reference, signer=signer):
+                    attach(site.store, released.repository, artifact)
             if ledger.put_release(released):
                 state.append("imported", released.name, {"bundle": received.name, "upstream": released.upstream})
     if received.feeds:

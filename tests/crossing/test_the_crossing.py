@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -340,3 +341,83 @@ def add_file(repository: Path, name: str, text: str) -> None:
     tree = run("mktree", stdin=run("ls-tree", "main") + f"\n100644 blob {blob}\t{name}\n")
     identity = ("-c", "user.name=t", "-c", "user.email=t@ship.example")
     run("update-ref", "refs/heads/main", run(*identity, "commit-tree", tree, "-p", "main", "-m", "add"))
+
+
+def test_what_was_released_is_taken_back_when_it_would_not_pass_today(outdated: Any) -> None:
+    outdated.run_outside()
+    outdated.lose_bundles()
+    outdated.tomorrow()
+    outdated.fix("openssl", "3.0.16-1", closes=["CVE-2026-3333"], depends="libnowhere (>= 9)")
+
+    sent = outdated.run_outside()
+    assert len(sent.refused) == 2
+    assert sent.carried == 0
+    assert outdated.bundles() == []
+
+
+def test_a_bundle_that_waits_on_the_medium_is_not_written_twice(outdated: Any) -> None:
+    assert outdated.run_outside().carried > 0
+    outdated.tomorrow()
+    assert outdated.run_outside().carried == 0
+    assert len(outdated.bundles()) == 1
+
+
+def test_a_damaged_bundle_does_not_hold_up_a_newer_whole_one(outdated: Any) -> None:
+    outdated.run_outside()
+    (monday,) = outdated.bundles()
+    (monday / "index.json").write_bytes(b"{}")
+    outdated.tomorrow()
+    outdated.fix("openssl", "3.0.16-1", closes=["CVE-2026-3333"])
+    outdated.run_outside()
+    with outdated.site("inside") as inside:
+        (received,) = pipeline.receive(inside)
+    assert received.position.sequence == 2
+    assert any("index.json" in note for note in received.notes)
+
+
+def test_a_rollback_stands_until_the_newest_is_named_again(outdated: Any) -> None:
+    outdated.run_outside()
+    outdated.run_inside()
+    outdated.tomorrow()
+    outdated.fix("openssl", "3.0.16-1", closes=["CVE-2026-3333"])
+    outdated.run_outside()
+    outdated.run_inside()
+
+    def stable() -> str:
+        with outdated.site("inside") as inside:
+            tag = inside.store.state.tag("library/web", "stable")
+            assert tag is not None
+            (named,) = [
+                other.name
+                for other in inside.store.state.tags("library/web")
+                if other.immutable and other.descriptor.digest == tag.descriptor.digest
+            ]
+            return str(named)
+
+    assert stable() == "12-20260721.1"
+    with outdated.site("inside") as inside:
+        pipeline.promote(inside, image="library/web:12-20260720.1")
+    outdated.run_inside()
+    assert stable() == "12-20260720.1"
+    with outdated.site("inside") as inside:
+        pipeline.promote(inside, image="library/web:12-20260721.1")
+    outdated.run_inside()
+    assert stable() == "12-20260721.1"
+
+
+def test_an_image_of_another_release_is_not_upgraded_to_the_archives(outdated: Any) -> None:
+    outdated.configure()
+    outdated.edit("outside", "patch: fixes ", "patch: everything ")
+    with outdated.site("outside") as site:
+        pipeline.mirror(site)
+        pipeline.scan(site)
+        ledger = Ledger(site.store.state)
+        for upstream in ledger.upstreams():
+            for image in load_images(site.store.blobs, upstream.descriptor):
+                bill = ledger.bill(image.descriptor.digest)
+                assert bill is not None
+                assert bill.distribution is not None
+                ledger.put_bill(replace(bill, distribution=replace(bill.distribution, codename="buster")))
+        candidates = pipeline.patch(site)
+    assert all(not candidate.changed for candidate in candidates)
+    assert all("buster" in candidate.problem for candidate in candidates)

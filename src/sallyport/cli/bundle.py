@@ -30,7 +30,9 @@ def command(
 
     with watching(quiet=as_json) as progress, open_site(config, progress=progress) as site:
         outcome = pipeline.bundle(site, dry_run=dry_run, full=everything)
-    if outcome.plan.empty:
+    if outcome.waiting:
+        note = f"{outcome.waiting} lies on the medium already, with just this: carry it across (--full writes it anew)"
+    elif outcome.plan.empty:
         note = "nothing to carry: the inside holds everything already"
     else:
         what = f"{len(outcome.plan.released)} releases, {size(outcome.plan.bytes)} in {len(outcome.plan.carries)} blobs"

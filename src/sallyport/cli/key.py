@@ -76,13 +76,20 @@ def root(
 
     Exit codes: 0 written, 2 usage, 4 a key is not safe, 7 there is a root already.
     """
+    import os
+
     from sallyport import founding
     from sallyport.cli.output import show
-    from sallyport.site import open_site
+    from sallyport.site import PASSPHRASE, open_site
 
     with open_site(config) as site:
         path, fingerprint = founding.found_trust(
-            site, root_key, approver, root_threshold=root_threshold, approver_threshold=approver_threshold
+            site,
+            root_key,
+            approver,
+            root_threshold=root_threshold,
+            approver_threshold=approver_threshold,
+            passphrase=os.environ.get(PASSPHRASE),
         )
     show(
         {"root": str(path), "fingerprint": str(fingerprint)},

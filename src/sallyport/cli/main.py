@@ -43,7 +43,7 @@ def build_app() -> object:
     app = typer.Typer(
         name="sallyport",
         help="Keep the container images of isolated sites patched: mirror, scan, patch, judge, sign, carry, "
-        "receive, promote, prove.\n\nExample: sallyport init && sallyport run\n\n"
+        "receive, promote, prove.\n\nExample: sallyport demo\n\n"
         "Exit codes: 0 done, 1 refused, 2 usage, 3 damaged bytes, 4 untrusted, 5 unreachable, 6 storage, "
         "7 conflict, 70 defect, 130 interrupted.",
         no_args_is_help=True,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import typer
+
 from sallyport.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption
 
 
@@ -15,7 +17,7 @@ def command(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) 
     Exit codes: 0 done, 2 usage, 3 damaged bytes, 4 untrusted archive, 5 unreachable, 6 storage.
     """
     from sallyport import pipeline
-    from sallyport.cli.output import show, size
+    from sallyport.cli.output import clean, show, size
     from sallyport.cli.terminal import watching
     from sallyport.site import open_site
 
@@ -39,3 +41,6 @@ def command(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) 
         ],
         note="" if results else "nothing is mirrored yet: run sallyport mirror first",
     )
+    for candidate in results:
+        if candidate.problem:
+            typer.echo(f"note: {candidate.upstream.name} stays as it is: {clean(candidate.problem)}", err=True)

@@ -23,7 +23,7 @@ def command(
     Exit codes: 0 done, 1 something was refused, otherwise as the verbs that it runs.
     """
     from sallyport import pipeline
-    from sallyport.cli.output import show
+    from sallyport.cli.output import clean, show
     from sallyport.cli.terminal import watching
     from sallyport.site import open_site
 
@@ -35,5 +35,9 @@ def command(
                 headers=("step", ">seconds", "what"),
                 rows=[(step.name, f"{step.seconds:.1f}", step.summary) for step in outcome.steps],
             )
+            for remark in outcome.notes:
+                typer.echo(f"note: {clean(remark)}", err=True)
+            for reason in outcome.refused:
+                typer.echo(f"refused: {clean(reason)}", err=True)
     if not schedule and outcome.refused:
         raise typer.Exit(1)

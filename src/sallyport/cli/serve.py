@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,6 +13,8 @@ from sallyport.cli.options import DEFAULT_CONFIG, ConfigOption
 def command(
     config: ConfigOption = DEFAULT_CONFIG,
     listen: Annotated[str, typer.Option("--listen", help="host:port instead of the configured one.")] = "",
+    certificate: Annotated[Path | None, typer.Option("--certificate", help="A PEM file: serve TLS with it.")] = None,
+    private_key: Annotated[Path | None, typer.Option("--private-key", help="The certificate's key, PEM.")] = None,
     writable: Annotated[bool, typer.Option("--writable", help="Accept pushes; read-only without it.")] = False,
 ) -> None:
     """Serve the store as an OCI registry, with a status page at /, until interrupted.
@@ -23,6 +26,9 @@ def command(
     from sallyport import pipeline
     from sallyport.site import open_site
 
-    with open_site(config) as site, pipeline.serve(site, listen=listen, writable=writable) as url:
+    with (
+        open_site(config) as site,
+        pipeline.serve(site, listen=listen, writable=writable, certificate=certificate, private_key=private_key) as url,
+    ):
         typer.echo(f"serving {site.config.destination} ({site.config.side}) on {url}; end with Ctrl-C", err=True)
         pipeline.wait_for_interrupt()

@@ -103,5 +103,5 @@ def _younger(store: Store, digest: Digest, before: float) -> bool:
 def _unknowable(error: DamagedError) -> StorageError:
     return StorageError(
         f"nothing was removed, because the store is damaged: {error.message}",
-        "run 'sallyport verify', mirror or receive what it names again, then collect garbage",
+        "run 'sallyport verify --store', mirror or receive what it names again, then collect garbage",
     )
