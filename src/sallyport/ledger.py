@@ -12,6 +12,8 @@ kind            key                     value
 ``verdict``     image or index digest   the gate's verdict
 ``release``     repository:tag          :class:`Released`
 ``feed``        ``current``             :class:`FeedFile`: the advisories that were last used
+``held``        repository:channel      the tag of an older release that somebody rolled back to
+``sealed``      destination             :class:`Sealed`: the newest bundle
 ``receipt``     destination/position    :class:`Receipt`
 =============== ======================= ===========================================================
 """
@@ -59,6 +61,14 @@ class Candidate:
     @property
     def changed(self) -> bool:
         return self.descriptor.digest != self.upstream.descriptor.digest
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """The newest bundle: its name, and the names of the releases that it brings, sorted."""
+
+    name: str
+    released: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +148,23 @@ class Ledger:
 
     def put_feed(self, feed: FeedFile) -> bool:
         return self._put("feed", "current", feed)
+
+    def held(self, repository: str, channel: str) -> str:
+        """The tag that somebody rolled the channel back to; empty where nobody did."""
+        return self._one("held", f"{repository}:{channel}", str) or ""
+
+    def put_held(self, repository: str, channel: str, tag: str) -> None:
+        """An empty ``tag`` lets the channel move again."""
+        if tag:
+            self._put("held", f"{repository}:{channel}", tag)
+        else:
+            self.state.delete_fact("held", f"{repository}:{channel}")
+
+    def sealed(self, destination: str) -> Sealed | None:
+        return self._one("sealed", destination, Sealed)
+
+    def put_sealed(self, destination: str, sealed: Sealed) -> None:
+        self._put("sealed", destination, sealed)
 
     def put_receipt(self, receipt: Receipt) -> bool:
         return self._put("receipt", f"{receipt.destination}/{receipt.position}", receipt)

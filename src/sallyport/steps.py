@@ -23,11 +23,11 @@ from sallyport.catalog import Bill, catalogue
 from sallyport.engine import Inline
 from sallyport.errors import ConfigError, DamagedError, RefusedError, SallyportError, StorageError
 from sallyport.gate import Passed, Refused, Undecided, Verdict, judge
-from sallyport.ledger import Candidate, Ledger, Upstream
+from sallyport.ledger import Candidate, Ledger, Sealed, Upstream
 from sallyport.match import Known, Scan
 from sallyport.match import scan as scan_bill
 from sallyport.mirror import Mirrored, Selector
-from sallyport.oci import BlobReader, Descriptor, Digest, Image, Listing, decode, encode, load_images, walk
+from sallyport.oci import BlobReader, Descriptor, Digest, Image, Listing, load_images, walk
 from sallyport.patch import Patched, PatchPlan
 from sallyport.receive import Received
 from sallyport.sign import Purpose
@@ -333,33 +333,28 @@ def may_move(site: Site, released: Released, channel: str, *, named: bool, newes
 
     The channel is held until somebody names the newest release.
     """
-    state, key = site.store.state, f"{released.repository}:{channel}"
+    ledger = Ledger(site.store.state)
     if not named:
-        return state.fact("held", key) is None
-    if newest:
-        state.delete_fact("held", key)
-    else:
-        state.put_fact("held", key, encode(released.tag))
+        return not ledger.held(released.repository, channel)
+    ledger.put_held(released.repository, channel, "" if newest else released.tag)
     return True
 
 
 def remember_bundle(site: Site, written: Written) -> None:
     """What the newest bundle brings, so that it is not written twice while it waits on the medium."""
-    names = [written.name, *sorted(released.name for released in written.contents.released)]
-    site.store.state.put_fact("sealed", written.contents.destination, encode(names))
+    names = tuple(sorted(released.name for released in written.contents.released))
+    Ledger(site.store.state).put_sealed(written.contents.destination, Sealed(written.name, names))
 
 
 def waiting_bundle(site: Site, medium: Path, plan: BundlePlan, receipt: Receipt | None) -> str:
-    """The newest bundle, where it still lies on the medium, builds on the same receipt and brings just the same."""
-    raw = site.store.state.fact("sealed", site.config.destination)
-    if raw is None or plan.empty:
+    """The newest bundle, where it still lies on the medium, was not received, and brings just what is planned."""
+    sealed = Ledger(site.store.state).sealed(site.config.destination)
+    parsed = None if sealed is None else parse_bundle_name(sealed.name)
+    if sealed is None or parsed is None or plan.empty:
         return ""
-    name, *brought = decode(raw, list[str], what="the newest bundle")
-    parsed = parse_bundle_name(name)
-    # A receipt of that bundle or a later one: it has been received, and whatever is planned is new or refused there.
-    received = parsed is not None and receipt is not None and receipt.position >= parsed[1]
-    same = brought == sorted(released.name for released in plan.released)
-    return name if same and not received and (medium / name).is_dir() else ""
+    received = receipt is not None and receipt.position >= parsed[1]
+    same = sealed.released == tuple(sorted(released.name for released in plan.released))
+    return sealed.name if same and not received and (medium / sealed.name).is_dir() else ""
 
 
 def scan_inside(site: Site, released: Released, blobs: BlobReader, feeds: tuple[Feed, ...]) -> tuple[Scan, ...]:
