@@ -70,7 +70,7 @@ def test_killed_at_any_moment_both_sides_complete_when_run_again(outdated: Any, 
 
 def test_an_interrupt_is_said_in_two_lines(outdated: Any) -> None:
     with start(outdated.root / "outside", "run", "--schedule") as process:
-        time.sleep(1.5)
+        time.sleep(3)
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
