@@ -125,6 +125,9 @@ class Ledger:
     def candidates(self) -> tuple[Candidate, ...]:
         return self._all("candidate", Candidate)
 
+    def candidate(self, upstream: Upstream) -> Candidate | None:
+        return self._one("candidate", upstream.name, Candidate)
+
     def put_candidate(self, candidate: Candidate) -> bool:
         return self._put("candidate", candidate.upstream.name, candidate)
 
@@ -142,6 +145,13 @@ class Ledger:
 
     def put_release(self, released: Released) -> bool:
         return self._put("release", f"{released.repository}:{released.tag}", released)
+
+    def roots(self) -> tuple[Digest, ...]:
+        """What garbage collection must keep although no tag may name it."""
+        feed = self.feed()
+        roots = [released.descriptor.digest for released in self.releases()]
+        roots += [candidate.descriptor.digest for candidate in self.candidates()]
+        return (*roots, feed.blob.digest) if feed is not None else tuple(roots)
 
     def feed(self) -> FeedFile | None:
         return self._one("feed", "current", FeedFile)

@@ -222,13 +222,15 @@ def release(site: Site) -> tuple[ReleaseOutcome, ...]:
     """7. Passed candidates -> immutable tag, signatures, scan statements."""
     site.must_be("outside", "release")
     ledger = Ledger(site.store.state)
+    # By upstream tag, too: two tags may name one image, and each has releases of its own.
+    before = {(r.repository, steps.line_of(r.tag), r.descriptor.digest): r for r in ledger.releases()}
     outcomes: list[ReleaseOutcome] = []
     with site.store.lease():
         for candidate in ledger.candidates():
             upstream, descriptor = candidate.upstream, candidate.descriptor
-            known = [r for r in ledger.releases() if r.repository == upstream.repository and r.descriptor == descriptor]
-            if known:
-                outcomes.append(ReleaseOutcome(known[-1], new=False))
+            known = before.get((upstream.repository, steps.stem_of(upstream), descriptor.digest))
+            if known is not None:
+                outcomes.append(ReleaseOutcome(known, new=False))
             elif isinstance(ledger.verdict(descriptor.digest), Passed):
                 tag = steps.next_tag(site, upstream)
                 attached = steps.sign_release(site, upstream.repository, tag, descriptor)
@@ -256,7 +258,11 @@ def bundle(site: Site, *, dry_run: bool = False, full: bool = False) -> BundleOu
             receipt, wrong = newest_receipt(medium.receipts(), key, destination=site.config.destination)
     feed = ledger.feed()
     plan_ = plan_bundle(
-        [r for r in steps.newest_releases(ledger) if isinstance(ledger.verdict(r.descriptor.digest), Passed)],
+        [
+            steps.with_attached(site, released)
+            for released in steps.newest_releases(ledger)
+            if isinstance(ledger.verdict(released.descriptor.digest), Passed)
+        ],
         lambda descriptor: reachable(site.store.blobs, descriptor),
         receipt,
         destination=site.config.destination,
@@ -387,7 +393,7 @@ def gitops(site: Site) -> Pinned | None:
         tag = site.store.state.tag(released.repository, name)
         if tag is not None and tag.descriptor.digest == released.descriptor.digest:
             image = f"{site.config.registry_name}/{released.repository}"
-            line = "" if name == channel else f":{steps.line_of(released)}"
+            line = "" if name == channel else f":{steps.line_of(released.tag)}"
             digest = released.descriptor.digest
             pins[image + line] = PinTo(Reference(site.config.registry_name, released.repository, released.tag, digest))
     message = (

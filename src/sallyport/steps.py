@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -198,13 +198,10 @@ def patch_image(site: Site, archive: Archive, upstream: Upstream, image: Image) 
     plan_ = plan_for(site, archive, image)
     if plan_ is None:
         return None
-    known = next((c for c in Ledger(site.store.state).candidates() if c.upstream.name == upstream.name), None)
+    known = Ledger(site.store.state).candidate(upstream)
     for before in known.patched if known is not None else ():
-        if (
-            before.plan == plan_
-            and site.store.blobs.has(before.after.digest)
-            and site.store.blobs.has(before.layer.digest)
-        ):
+        blobs = site.store.blobs
+        if before.plan == plan_ and blobs.has(before.after.digest) and blobs.has(before.layer.digest):
             return before
     return apply(
         image,
@@ -274,7 +271,7 @@ def hold(site: Site, repository: str, descriptor: Descriptor) -> None:
 
 def next_tag(site: Site, upstream: Upstream) -> str:
     """``<upstream-tag>-<yyyymmdd>.<n>``, the first that is free."""
-    stem = f"{upstream.tag[:110]}-{site.clock.now():%Y%m%d}"
+    stem = f"{stem_of(upstream)}-{site.clock.now():%Y%m%d}"
     number = 1
     while site.store.state.tag(upstream.repository, f"{stem}.{number}") is not None:
         number += 1
@@ -301,16 +298,35 @@ def sign_release(site: Site, repository: str, tag: str, descriptor: Descriptor) 
     return tuple(attached)
 
 
-def line_of(released: Released) -> str:
+def stem_of(upstream: Upstream) -> str:
+    """What the immutable tags of its releases begin with; a tag has at most 128 signs."""
+    return upstream.tag[:110]
+
+
+def line_of(tag: str) -> str:
     """The upstream tag that a release follows: ``12-slim`` of ``12-slim-20261124.1``."""
-    return released.tag.rpartition("-")[0]
+    return tag.rpartition("-")[0]
+
+
+def with_attached(site: Site, released: Released) -> Released:
+    """The release with what is attached to it now: signatures under further names are merged into older ones."""
+    from sallyport.sign import attached
+
+    images = load_images(site.store.blobs, released.descriptor)
+    subjects = dict.fromkeys((released.descriptor.digest, *(image.descriptor.digest for image in images)))
+    found = tuple(
+        Attached(one.descriptor, subject, one.tag)
+        for subject in subjects
+        for one in attached(site.store, released.repository, subject)
+    )
+    return replace(released, attached=found)
 
 
 def newest_releases(ledger: Ledger) -> tuple[Released, ...]:
     """The newest release of each upstream tag of each repository; tags carry their date and number."""
     newest: dict[tuple[str, str], Released] = {}
     for released in ledger.releases():
-        key = (released.repository, line_of(released))
+        key = (released.repository, line_of(released.tag))
         known = newest.get(key)
         if known is None or _stamp(known) < _stamp(released):
             newest[key] = released
@@ -324,8 +340,8 @@ def _stamp(released: Released) -> tuple[int, int]:
 
 def channel_of(released: Released, channel: str, releases: Sequence[Released]) -> str:
     """What the channel is called: ``stable``, or ``12-slim-stable`` in a repository that follows several tags."""
-    lines = {line_of(other) for other in releases if other.repository == released.repository}
-    return channel if len(lines) == 1 else f"{line_of(released)}-{channel}"
+    lines = {line_of(other.tag) for other in releases if other.repository == released.repository}
+    return channel if len(lines) == 1 else f"{line_of(released.tag)}-{channel}"
 
 
 def may_move(site: Site, released: Released, channel: str, *, named: bool, newest: bool) -> bool:

@@ -18,7 +18,7 @@ from sallyport.gate import Passed, Refused, Undecided
 from sallyport.ledger import Candidate, Ledger
 from sallyport.match import Scan
 from sallyport.oci import Digest, load_images
-from sallyport.store import verify_store
+from sallyport.store import collect_garbage, verify_store
 
 REGISTRY = "registry.ship.example"
 
@@ -421,3 +421,24 @@ def test_an_image_of_another_release_is_not_upgraded_to_the_archives(outdated: A
         candidates = pipeline.patch(site)
     assert all(not candidate.changed for candidate in candidates)
     assert all("buster" in candidate.problem for candidate in candidates)
+
+
+def test_two_tags_of_one_image_are_both_released_and_signed(outdated: Any) -> None:
+    tag = outdated.upstream.state.tag("web", "12")
+    assert tag is not None
+    outdated.upstream.state.set_tag("web", "12.7", tag.descriptor)
+    outdated.configure()
+    path = outdated.root / "outside" / "sallyport.yaml"
+    path.write_text(path.read_text().replace("/web\n      tags: ['12']", "/web\n      tags: ['12', '12.7']"))
+    with outdated.site("outside") as site:
+        assert not pipeline.run_outside(site).refused
+        names = {
+            released.tag for released in Ledger(site.store.state).releases() if released.repository == "library/web"
+        }
+        assert names == {"12-20260720.1", "12.7-20260720.1"}
+        collect_garbage(site.store, roots=Ledger(site.store.state).roots(), grace_s=0)
+        assert pipeline.bundle(site, full=True).written is not None
+    assert not outdated.run_inside().refused
+    with outdated.site("inside") as inside:
+        for name in names:
+            assert inside.store.state.tag("library/web", name) is not None

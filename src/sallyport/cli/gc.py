@@ -26,12 +26,6 @@ def command(
     from sallyport.store import collect_garbage
 
     with open_site(config) as site:
-        ledger = Ledger(site.store.state)
-        feed = ledger.feed()
-        roots = [released.descriptor.digest for released in ledger.releases()]
-        roots += [candidate.descriptor.digest for candidate in ledger.candidates()]
-        if feed is not None:
-            roots.append(feed.blob.digest)
-        collected = collect_garbage(site.store, roots=roots, dry_run=dry_run)
+        collected = collect_garbage(site.store, roots=Ledger(site.store.state).roots(), dry_run=dry_run)
     verb = "would free" if dry_run else "freed"
     show(collected, as_json=as_json, note=f"{verb} {size(collected.bytes)} in {len(collected.digests)} blobs")

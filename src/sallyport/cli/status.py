@@ -20,6 +20,8 @@ def command(
 
     Exit codes: 0 done, 2 usage, 6 storage.
     """
+    from collections import deque
+
     from sallyport.cli.output import show, size
     from sallyport.engine import render_time
     from sallyport.site import open_site
@@ -28,7 +30,7 @@ def command(
         state, blobs = site.store.state, site.store.blobs
         tags = [tag for repository in state.repositories() for tag in state.tags(repository)]
         stored = [blobs.size(digest) for digest in blobs.digests()]
-        newest = list(state.events())[-events:] if events else []
+        newest = list(deque(state.events(), maxlen=events))
     value = {
         "side": site.config.side,
         "destination": site.config.destination,
