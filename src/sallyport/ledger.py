@@ -9,7 +9,7 @@ kind            key                     value
 ``scan``        image digest            :class:`Scan`
 ``scan.before`` patched image digest    the :class:`Scan` of the image that it replaced
 ``candidate``   repository:tag          :class:`Candidate`: the patched index, or the upstream one
-``verdict``     image or index digest   the gate's verdict
+``verdict``     repository@digest       the gate's verdict: waivers are for repositories, so it is for one, too
 ``release``     repository:tag          :class:`Released`
 ``feed``        ``current``             :class:`FeedFile`: the advisories that were last used
 ``held``        repository:channel      the tag of an older release that somebody rolled back to
@@ -131,14 +131,14 @@ class Ledger:
     def put_candidate(self, candidate: Candidate) -> bool:
         return self._put("candidate", candidate.upstream.name, candidate)
 
-    def verdict(self, digest: Digest) -> Verdict | None:
+    def verdict(self, repository: str, digest: Digest) -> Verdict | None:
         # A union is no class to the type checker, and is one to the decoder.
         shape: Any = Verdict
-        verdict: Verdict | None = self._one("verdict", str(digest), shape)
+        verdict: Verdict | None = self._one("verdict", f"{repository}@{digest}", shape)
         return verdict
 
-    def put_verdict(self, digest: Digest, verdict: Verdict) -> bool:
-        return self._put("verdict", str(digest), verdict)
+    def put_verdict(self, repository: str, digest: Digest, verdict: Verdict) -> bool:
+        return self._put("verdict", f"{repository}@{digest}", verdict)
 
     def releases(self) -> tuple[Released, ...]:
         return self._all("release", Released)

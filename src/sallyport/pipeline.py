@@ -205,15 +205,15 @@ def gate(site: Site) -> tuple[Judged, ...]:
     for candidate in ledger.candidates():
         name = f"{candidate.upstream.name}@{candidate.descriptor.digest}"
         verdict = steps.judge_image(site, candidate.upstream.repository, candidate.descriptor, candidate.problem)
-        if ledger.put_verdict(candidate.descriptor.digest, verdict):
+        if ledger.put_verdict(candidate.upstream.repository, candidate.descriptor.digest, verdict):
             steps.record_verdict(site, name, verdict)
         judged.append(Judged(candidate, verdict))
     # What was released before is judged again: a release that would not pass today is not carried either.
-    current = {one.candidate.descriptor.digest for one in judged}
+    current = {(one.candidate.upstream.repository, one.candidate.descriptor.digest) for one in judged}
     for released in steps.newest_releases(ledger):
-        if released.descriptor.digest not in current:
+        if (released.repository, released.descriptor.digest) not in current:
             verdict = steps.judge_image(site, released.repository, released.descriptor)
-            if ledger.put_verdict(released.descriptor.digest, verdict):
+            if ledger.put_verdict(released.repository, released.descriptor.digest, verdict):
                 steps.record_verdict(site, released.name, verdict)
     return tuple(judged)
 
@@ -231,7 +231,7 @@ def release(site: Site) -> tuple[ReleaseOutcome, ...]:
             known = before.get((upstream.repository, steps.stem_of(upstream), descriptor.digest))
             if known is not None:
                 outcomes.append(ReleaseOutcome(known, new=False))
-            elif isinstance(ledger.verdict(descriptor.digest), Passed):
+            elif isinstance(ledger.verdict(upstream.repository, descriptor.digest), Passed):
                 tag = steps.next_tag(site, upstream)
                 attached = steps.sign_release(site, upstream.repository, tag, descriptor)
                 # The tag last: whoever sees it finds the signatures already there.
@@ -261,7 +261,7 @@ def bundle(site: Site, *, dry_run: bool = False, full: bool = False) -> BundleOu
         [
             steps.with_attached(site, released)
             for released in steps.newest_releases(ledger)
-            if isinstance(ledger.verdict(released.descriptor.digest), Passed)
+            if isinstance(ledger.verdict(released.repository, released.descriptor.digest), Passed)
         ],
         lambda descriptor: reachable(site.store.blobs, descriptor),
         receipt,

@@ -393,7 +393,7 @@ def record_received(site: Site, received: Received) -> None:
         released = outcome.released
         for found in outcome.scans:
             ledger.put_scan(found)
-        if ledger.put_verdict(released.descriptor.digest, outcome.verdict):
+        if ledger.put_verdict(released.repository, released.descriptor.digest, outcome.verdict):
             record_verdict(site, released.name, outcome.verdict)
         if outcome.imported:
             reference = f"{site.config.registry_name}/{released.repository}:{released.tag}"

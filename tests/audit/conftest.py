@@ -118,7 +118,7 @@ class Fleet:
         name = f"{repository}:{tag}@{index.digest}"
         upstream = f"registry.example/{repository}:{tag.rpartition('-')[0]}@{Digest.of(repository.encode())}"
         state.append("judged", name, {"verdict": type(verdict).__name__.lower(), "because": "; ".join(verdict.because)})
-        state.put_fact("verdict", str(index.digest), encode(verdict))
+        state.put_fact("verdict", f"{repository}@{index.digest}", encode(verdict))
         state.set_tag(repository, tag, index.descriptor, immutable=True)
         released = Released(repository, tag, index.descriptor, upstream)
         state.put_fact("release", f"{repository}:{tag}", encode(released))
@@ -154,7 +154,7 @@ class Fleet:
                 "CVE-2025-9005 is critical; the policy allows at most high",
             )
         )
-        state.put_fact("verdict", str(legacy.digest), encode(refused))
+        state.put_fact("verdict", f"apps/ledger-reconciliation@{legacy.digest}", encode(refused))
         candidate = {
             "upstream": {
                 "repository": "apps/ledger-reconciliation",

@@ -167,7 +167,7 @@ def test_a_broken_journal_is_the_headline(fleet: Store, tmp_path: Path, tamper: 
 def test_a_fact_that_cannot_be_read_is_named_and_hides_nothing_else(fleet: Store, tmp_path: Path) -> None:
     web = fleet.state.tag("library/web", "stable")
     assert web is not None
-    fleet.state.put_fact("verdict", str(web.descriptor.digest), b'{"type":"maybe"}')
+    fleet.state.put_fact("verdict", f"library/web@{web.descriptor.digest}", b'{"type":"maybe"}')
     fleet.state.put_fact("release", "x/y:1", b"{")
     fleet.state.put_fact("receipt", "ship-7/1.43", encode({"format": 1}))
 

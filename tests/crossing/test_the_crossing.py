@@ -442,3 +442,28 @@ def test_two_tags_of_one_image_are_both_released_and_signed(outdated: Any) -> No
     with outdated.site("inside") as inside:
         for name in names:
             assert inside.store.state.tag("library/web", name) is not None
+
+
+def test_a_waiver_for_one_repository_lets_the_same_image_pass_in_no_other(scene: Any) -> None:
+    index = scene.publish("web", openssl="3.0.11-1")
+    scene.fix("openssl", "3.0.15-1", closes=["CVE-2026-1111"], depends="libnowhere (>= 9)")
+    for held in scene.upstream.state.manifests("web"):
+        scene.upstream.state.hold("api", held.descriptor)
+    scene.upstream.state.set_tag("api", "12", index)
+    scene.images = ["web", "api"]
+    scene.configure()
+    for waived, other in (("api", "web"), ("web", "api")):
+        waiver = "{id: CVE-2026-1111, images: library/%s, owner: jane@ship.example, reason: none, expires: 2026-12-31}"
+        scene.configure()
+        scene.edit("outside", "  fixable: 0 ", f"  waivers: [{waiver % waived}]\n  fixable: 0 ")
+        with scene.site("outside") as site:
+            pipeline.mirror(site)
+            pipeline.scan(site)
+            pipeline.patch(site)
+            verdicts = {one.candidate.upstream.repository: one.verdict for one in pipeline.gate(site)}
+            assert isinstance(verdicts[f"library/{waived}"], Passed)
+            assert isinstance(verdicts[f"library/{other}"], Refused)
+            before = {outcome.released.repository for outcome in pipeline.release(site) if outcome.new}
+            assert before == {f"library/{waived}"}
+            # What the other waiver let out is not carried any more.
+            assert {released.repository for released in pipeline.bundle(site, dry_run=True).plan.released} == before

@@ -87,7 +87,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
         source = SourceDate('a "feed"\\\n', NOW - timedelta(days=2))
         scan = Scan(manifest.digest, Platform("linux", "amd64"), 3, findings, (source,), NOW, "inside")
         store.state.put_fact("scan", str(manifest.digest), encode(scan))
-        store.state.put_fact("verdict", str(manifest.digest), encode(Refused(("2 fixable",))))
+        store.state.put_fact("verdict", f"web@{manifest.digest}", encode(Refused(("2 fixable",))))
         store.state.append("received", "ship-7-1.42", {"<b>": "<script>"})
         yield store
 

@@ -96,9 +96,9 @@ class _Look:
             self._problems.append(error.message)
             return None
 
-    def _fact(self, kind: str, digest: Digest, shape: Any) -> Any:
-        body = self._store.state.fact(kind, str(digest))
-        return None if body is None else self._read(kind, str(digest), body, shape)
+    def _fact(self, kind: str, key: Digest | str, shape: Any) -> Any:
+        body = self._store.state.fact(kind, str(key))
+        return None if body is None else self._read(kind, str(key), body, shape)
 
     def _facts(self, kind: str, shape: type[T]) -> list[T]:
         values = (self._read(kind, key, body, shape) for key, body in self._store.state.facts(kind))
@@ -163,8 +163,8 @@ class _Look:
             image.upstream,
             tuple(sorted(image.channels)),
             "" if newer == image.tag else newer,
-            self._fact("verdict", image.descriptor.digest, Verdict),
-            tuple(self._platform(descriptor) for descriptor in self._children(image.descriptor)),
+            self._fact("verdict", f"{image.repository}@{image.descriptor.digest}", Verdict),
+            tuple(self._platform(descriptor, image.repository) for descriptor in self._children(image.descriptor)),
         )
 
     def _children(self, descriptor: Descriptor) -> tuple[Descriptor, ...]:
@@ -181,7 +181,7 @@ class _Look:
         here = document.manifests if isinstance(document, Index) else (descriptor,)
         return tuple(child for child in here if self._store.blobs.has(child.digest))
 
-    def _platform(self, descriptor: Descriptor) -> PlatformReport:
+    def _platform(self, descriptor: Descriptor, repository: str) -> PlatformReport:
         digest = descriptor.digest
         bill: Bill | None = self._fact("bill", digest, Bill)
         scan: Scan | None = self._fact("scan", digest, Scan)
@@ -192,7 +192,7 @@ class _Look:
             None if bill is None else len(bill.packages),
             scan,
             self._fact("scan.before", digest, Scan),
-            self._fact("verdict", digest, Verdict),
+            self._fact("verdict", f"{repository}@{digest}", Verdict),
         )
 
     def _sources(self, images: tuple[ImageReport, ...]) -> tuple[SourceReport, ...]:
