@@ -219,12 +219,20 @@ def gate(site: Site) -> tuple[Judged, ...]:
 
 
 def release(site: Site) -> tuple[ReleaseOutcome, ...]:
-    """7. Passed candidates -> immutable tag, signatures, scan statements."""
+    """7. Passed candidates -> immutable tag, signatures, scan statements.
+
+    Raises:
+        RefusedError: some cannot be signed (upstream has hung too much on them); all others are released first.
+        UsageError: a key is missing.
+    """
     site.must_be("outside", "release")
+    for purpose in (Purpose.RELEASE, Purpose.SCAN):
+        site.keys.signer(purpose)  # before anything is done, and so that it is not taken for an image's own fault
     ledger = Ledger(site.store.state)
     # By upstream tag, too: two tags may name one image, and each has releases of its own.
     before = {(r.repository, steps.line_of(r.tag), r.descriptor.digest): r for r in ledger.releases()}
     outcomes: list[ReleaseOutcome] = []
+    failed: list[str] = []
     with site.store.lease():
         for candidate in ledger.candidates():
             upstream, descriptor = candidate.upstream, candidate.descriptor
@@ -233,7 +241,11 @@ def release(site: Site) -> tuple[ReleaseOutcome, ...]:
                 outcomes.append(ReleaseOutcome(known, new=False))
             elif isinstance(ledger.verdict(upstream.repository, descriptor.digest), Passed):
                 tag = steps.next_tag(site, upstream)
-                attached = steps.sign_release(site, upstream.repository, tag, descriptor)
+                try:
+                    attached = steps.sign_release(site, upstream.repository, tag, descriptor)
+                except (UsageError, DamagedError) as error:
+                    failed.append(f"{upstream.name}: {error.message}; {error.mend}")
+                    continue
                 # The tag last: whoever sees it finds the signatures already there.
                 site.store.state.set_tag(upstream.repository, tag, descriptor, immutable=True)
                 released = Released(upstream.repository, tag, descriptor, upstream.reference, attached)
@@ -242,6 +254,10 @@ def release(site: Site) -> tuple[ReleaseOutcome, ...]:
                     "released", f"{upstream.repository}:{tag}@{descriptor.digest}", {"upstream": upstream.reference}
                 )
                 outcomes.append(ReleaseOutcome(released, new=True))
+    if failed:
+        raise RefusedError(
+            f"not released: {'; '.join(failed)}", "everything else is released; mend those and run it again"
+        )
     return tuple(outcomes)
 
 
@@ -452,7 +468,16 @@ def run_outside(site: Site) -> Run:
     done("scan", lambda: scan(site), steps.tell_scanned)
     done("patch", lambda: patch(site), steps.tell_patched)
     judged = done("gate", lambda: gate(site), lambda value: steps.tell_verdicts([j.verdict for j in value]))
-    done("release", lambda: release(site), lambda value: steps.tell_new(sum(o.new for o in value), "release"))
+    unsigned: list[str] = []
+
+    def release_what_can_be() -> tuple[ReleaseOutcome, ...]:
+        try:
+            return release(site)
+        except RefusedError as error:
+            unsigned.append(error.message)
+            return ()
+
+    done("release", release_what_can_be, lambda value: steps.tell_new(sum(o.new for o in value), "release"))
     carried = done("bundle", lambda: bundle(site), _tell_bundle)
     refused = [f"{failure.what}: {failure.message}; {failure.mend}" for failure in mirrored.failures]
     refused += [
@@ -460,7 +485,7 @@ def run_outside(site: Site) -> Run:
         for j in judged
         if not isinstance(j.verdict, Passed)
     ]
-    return Run("outside", tuple(done.steps), tuple(refused), carried.carried)
+    return Run("outside", tuple(done.steps), (*refused, *unsigned), carried.carried)
 
 
 def run_inside(site: Site) -> Run:

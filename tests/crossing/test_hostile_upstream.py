@@ -179,3 +179,19 @@ def the_other_crosses(scene: Any, outside: str) -> None:
     assert run_app(["verify", "--store", "-c", outside]) == 0
     with scene.site("outside") as site:
         assert {released.repository for released in Ledger(site.store.state).releases()} == {"library/api"}
+
+
+def test_an_image_with_too_much_hung_on_it_is_not_signed_and_holds_up_nobody(outdated: Any) -> None:
+    outside = str(outdated.root / "outside")
+    outdated.suites["bookworm-security"].clear()
+    outdated.package("unrelated", "1", suite="bookworm-security")
+    outdated.archive.publish("bookworm", outdated.suites["bookworm"].values(), date=outdated.now)
+    outdated.archive.publish("bookworm-security", outdated.suites["bookworm-security"].values(), date=outdated.now)
+    subject = index_of(outdated)
+    config = put(outdated, b"{}", media_types.OCI_EMPTY)
+    for number in range(60):
+        layer = put(outdated, f"statement {number}".encode(), "application/vnd.example.statement")
+        manifest = build_manifest(config, [layer], subject=subject, artifact_type="application/vnd.example.statement")
+        outdated.upstream.blobs.put(manifest.digest, len(manifest.raw), [manifest.raw])
+        outdated.upstream.state.hold("web", manifest.descriptor, subject=subject.digest)
+    the_other_crosses(outdated, outside)

@@ -10,7 +10,7 @@ def command(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) 
 
     Example: sallyport release
 
-    Exit codes: 0 done, 2 usage (a key is missing), 4 a key file is not safe, 7 conflict.
+    Exit codes: 0 done, 1 some could not be signed, 2 usage (a key is missing), 4 a key file is not safe, 7 conflict.
     """
     from sallyport import pipeline
     from sallyport.cli.output import show
