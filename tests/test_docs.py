@@ -110,7 +110,7 @@ def test_every_setting_stands_in_the_reference_with_its_meaning() -> None:
     listed = {re.sub(r".*\.", "", path) for path in re.findall(r"^\| `([a-z0-9.\[\]-]+)` \|", text, re.MULTILINE)}
     assert names <= listed
     for setting in generate.settings():
-        assert setting.meaning, f"describe {setting.path} beside its type in src/sallyport/config.py"
+        assert setting.meaning, f"describe {setting.path} beside its type in src/sallyport/config/"
 
 
 def test_every_error_has_a_sentence_and_stands_in_the_reference() -> None:
