@@ -5,14 +5,13 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
-import shutil
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from cryptography import x509
@@ -27,20 +26,17 @@ from sallyport.mirror import make_selector, mirror
 from sallyport.oci import (
     Descriptor,
     Digest,
-    Entry,
-    Kind,
-    LayerWriter,
     Manifest,
-    Platform,
-    build_index,
     build_manifest,
     load_manifest,
     media_types,
     reachable,
-    render_json,
 )
-from sallyport.registry import RegistryClient, Serving, make_app, push_image, serve
-from sallyport.store import BlobStore, Store, open_store, verify_store
+from sallyport.registry import RegistryClient, make_app, push_image, serve
+from sallyport.store import Store, verify_store
+
+if TYPE_CHECKING:
+    from tests.clients.conftest import Makes, Served, Shell
 
 pytestmark = [
     pytest.mark.client,
@@ -49,131 +45,15 @@ pytestmark = [
         reason="client tests are switched on by SALLYPORT_CLIENT_TESTS=1",
     ),
 ]
-PLATFORMS = ("linux/amd64", "linux/arm64")
-
-
-def program(name: str) -> str:
-    found = shutil.which(name)
-    if found is None:
-        pytest.fail(f"{name} is not on PATH, and SALLYPORT_CLIENT_TESTS=1 asks for it")
-    return found
-
-
-@dataclass(frozen=True)
-class Shell:
-    """Runs a program in a folder of its own, without our user's settings, and shows what it said when it fails."""
-
-    folder: Path
-    extra: tuple[tuple[str, str], ...] = ()
-
-    def __call__(self, name: str, *arguments: str) -> str:
-        environ = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "XDG_RUNTIME_DIR": str(self.folder)}
-        environ |= dict(self.extra)
-        ran = subprocess.run(
-            [program(name), *arguments],
-            capture_output=True,
-            text=True,
-            timeout=120,
-            env=environ,
-            cwd=self.folder,
-            check=False,
-        )
-        assert ran.returncode == 0, f"{name} {' '.join(arguments)}\n{ran.stdout}\n{ran.stderr}"
-        return ran.stdout
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Shell:
-    folder = tmp_path / "work"
-    folder.mkdir()
-    return Shell(folder)
-
-
-@dataclass(frozen=True)
-class Served:
-    """A store of ours with a registry over it."""
-
-    store: Store
-    serving: Serving
-
-    @property
-    def registry(self) -> str:
-        return self.serving.registry
-
-    def digest(self, repository: str, tag: str) -> Digest:
-        found = self.store.state.tag(repository, tag)
-        assert found is not None
-        return found.descriptor.digest
-
-
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[Served]:
-    with open_store(tmp_path / "served") as store, serve(make_app(store)) as serving:
-        yield Served(store, serving)
-
-
-@pytest.fixture
-def other(tmp_path: Path) -> Iterator[Served]:
-    with open_store(tmp_path / "other") as store, serve(make_app(store)) as serving:
-        yield Served(store, serving)
-
-
-@pytest.fixture
-def http() -> Iterator[Http]:
-    with Http(proxies={}, timeout_s=20, retries=1) as client:
-        yield client
-
-
-def blob(blobs: BlobStore, data: bytes, media_type: str) -> Descriptor:
-    descriptor = Descriptor(media_type, len(data), Digest.of(data))
-    blobs.put(descriptor.digest, descriptor.size, (data,))
-    return descriptor
-
-
-def make_image(blobs: BlobStore, platform: str, *, megabytes: int = 1) -> Descriptor:
-    """An image that tools can unpack: two layers with real files."""
-    layers, diff_ids = [], []
-    for number in range(2):
-        with blobs.create() as writer:
-            layer = LayerWriter(writer.write)
-            layer.add(Entry(f"layer{number}", Kind.DIRECTORY, 0o755))
-            content = os.urandom(megabytes << 20)
-            layer.add(Entry(f"layer{number}/random", Kind.FILE, 0o644, size=len(content)), [content])
-            name = f"{platform} {number}".encode()
-            layer.add(Entry(f"layer{number}/name", Kind.FILE, 0o644, size=len(name)), [name])
-            diff_ids.append(str(layer.close()))
-            size = writer.size
-            layers.append(Descriptor(media_types.OCI_LAYER_GZIP, size, writer.commit()))
-    where = Platform.parse(platform)
-    config = {
-        "os": where.os,
-        "architecture": where.architecture,
-        "config": {"Cmd": ["/hello"]},
-        "rootfs": {"type": "layers", "diff_ids": diff_ids},
-    }
-    manifest = build_manifest(blob(blobs, render_json(config), media_types.OCI_CONFIG), layers)
-    made = blob(blobs, manifest.raw, manifest.media_type)
-    return Descriptor(made.media_type, made.size, made.digest, where)
-
-
-def make_index(blobs: BlobStore) -> Descriptor:
-    index = build_index([make_image(blobs, platform) for platform in PLATFORMS])
-    return blob(blobs, index.raw, index.media_type)
-
-
-@pytest.fixture
-def here(tmp_path: Path) -> Iterator[Store]:
-    with open_store(tmp_path / "here") as store:
-        yield store
 
 
 # --- our server -------------------------------------------------------------------------------
 
 
 def test_skopeo_pulls_and_pushes_every_platform(
-    served: Served, other: Served, here: Store, http: Http, run: Shell
+    served: Served, other: Served, here: Store, http: Http, run: Shell, made: Makes
 ) -> None:
-    index = make_index(here.blobs)
+    index = made.index(here.blobs)
     push_image(RegistryClient(http, served.registry), "team/app", ["1.0"], here.blobs, index)
     source = f"docker://{served.registry}/team/app:1.0"
     shown = json.loads(run("skopeo", "inspect", "--tls-verify=false", source))
@@ -194,8 +74,8 @@ def test_skopeo_pulls_and_pushes_every_platform(
     assert other.store.state.tag("copied/app", "again") is None
 
 
-def test_umoci_unpacks_what_skopeo_pulled(served: Served, here: Store, http: Http, run: Shell) -> None:
-    image = make_image(here.blobs, "linux/amd64")
+def test_umoci_unpacks_what_skopeo_pulled(served: Served, here: Store, http: Http, run: Shell, made: Makes) -> None:
+    image = made.image(here.blobs, "linux/amd64")
     push_image(RegistryClient(http, served.registry), "team/app", ["1.0"], here.blobs, image)
     source = f"docker://{served.registry}/team/app:1.0"
     run("skopeo", "--insecure-policy", "copy", "--src-tls-verify=false", source, "oci:pulled:1.0")
@@ -204,10 +84,10 @@ def test_umoci_unpacks_what_skopeo_pulled(served: Served, here: Store, http: Htt
 
 
 def test_skopeo_syncs_to_and_from_our_registry(
-    served: Served, other: Served, here: Store, http: Http, run: Shell
+    served: Served, other: Served, here: Store, http: Http, run: Shell, made: Makes
 ) -> None:
     client = RegistryClient(http, served.registry)
-    images = {tag: make_image(here.blobs, "linux/amd64") for tag in ("1.0", "1.1")}
+    images = {tag: made.image(here.blobs, "linux/amd64") for tag in ("1.0", "1.1")}
     for tag, image in images.items():
         push_image(client, "team/app", [tag], here.blobs, image)
     sync = ("skopeo", "--insecure-policy", "sync", "--src-tls-verify=false", "--dest-tls-verify=false")
@@ -219,15 +99,17 @@ def test_skopeo_syncs_to_and_from_our_registry(
         assert other.digest("from-registry/app", tag) == image.digest
 
 
-def test_crane_finds_nothing_wrong(served: Served, other: Served, here: Store, http: Http, run: Shell) -> None:
-    index = make_index(here.blobs)
+def test_crane_finds_nothing_wrong(
+    served: Served, other: Served, here: Store, http: Http, run: Shell, made: Makes
+) -> None:
+    index = made.index(here.blobs)
     push_image(RegistryClient(http, served.registry), "team/app", ["1.0"], here.blobs, index)
     name = f"{served.registry}/team/app:1.0"
     assert run("crane", "digest", name).strip() == str(index.digest)
     assert run("crane", "ls", f"{served.registry}/team/app").split() == ["1.0"]
     assert run("crane", "catalog", served.registry).split() == ["team/app"]
     assert run("crane", "manifest", name).encode().strip() == load_manifest(here.blobs, index).raw
-    for platform in PLATFORMS:
+    for platform in made.platforms:
         assert "PASS" in run("crane", "validate", "--remote", name, "--platform", platform)
 
     run("crane", "pull", "--platform", "linux/arm64", "--format", "oci", name, "pulled")
@@ -246,17 +128,17 @@ def test_crane_finds_nothing_wrong(served: Served, other: Served, here: Store, h
     assert verify_store(other.store) == ()
 
 
-def test_crane_cannot_move_a_released_tag(served: Served, here: Store, http: Http, run: Shell) -> None:
+def test_crane_cannot_move_a_released_tag(served: Served, here: Store, http: Http, run: Shell, made: Makes) -> None:
     client = RegistryClient(http, served.registry)
-    released = make_image(here.blobs, "linux/amd64")
+    released = made.image(here.blobs, "linux/amd64")
     push_image(client, "team/app", ["1.0-20260711.1"], here.blobs, released)
-    push_image(client, "team/app", ["other"], here.blobs, make_image(here.blobs, "linux/amd64"))
+    push_image(client, "team/app", ["other"], here.blobs, made.image(here.blobs, "linux/amd64"))
     with pytest.raises(AssertionError, match="DENIED"):
         run("crane", "tag", f"{served.registry}/team/app:other", "1.0-20260711.1")
     assert served.digest("team/app", "1.0-20260711.1") == released.digest
 
 
-def test_tools_speak_tls_and_http2_with_it(here: Store, run: Shell) -> None:
+def test_tools_speak_tls_and_http2_with_it(here: Store, run: Shell, made: Makes) -> None:
     certificate, key = make_certificate(run.folder)
     app = make_app(here)
     versions: set[str] = set()
@@ -267,9 +149,9 @@ def test_tools_speak_tls_and_http2_with_it(here: Store, run: Shell) -> None:
 
     with serve(noting, certificate=certificate, key=key) as serving, Http(proxies={}, ca=certificate) as http:
         client = RegistryClient(http, serving.registry, plain_http=False)
-        push_image(client, "team/app", ["1.0"], here.blobs, make_image(here.blobs, "linux/amd64", megabytes=5))
+        push_image(client, "team/app", ["1.0"], here.blobs, made.image(here.blobs, "linux/amd64", megabytes=5))
         name = f"{serving.registry}/team/app:1.0"
-        trusting = Shell(run.folder, (("SSL_CERT_FILE", str(certificate)),))
+        trusting = run.having(SSL_CERT_FILE=str(certificate))
         assert "PASS" in trusting("crane", "validate", "--remote", name)
         trusting("skopeo", "--insecure-policy", "copy", f"docker://{name}", "oci:pulled:1.0")
         trusting("skopeo", "--insecure-policy", "copy", "oci:pulled:1.0", f"docker://{serving.registry}/pushed/app:1.0")
@@ -300,7 +182,7 @@ def make_certificate(folder: Path) -> tuple[Path, Path]:
 
 
 @pytest.fixture
-def distribution(tmp_path: Path) -> Iterator[str]:
+def distribution(tmp_path: Path, run: Shell) -> Iterator[str]:
     """docker-registry, which has neither referrers nor a release of this decade's specification."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -314,7 +196,7 @@ def distribution(tmp_path: Path) -> Iterator[str]:
     path = tmp_path / "config.yml"
     path.write_text(json.dumps(config))
     with (tmp_path / "log").open("wb") as log:
-        process = subprocess.Popen([program("docker-registry"), "serve", str(path)], stdout=log, stderr=log)
+        process = subprocess.Popen([run.program("docker-registry"), "serve", str(path)], stdout=log, stderr=log)
     try:
         with Http(proxies={}, timeout_s=1, retries=0) as http:
             until = time.monotonic() + 20
@@ -333,10 +215,10 @@ def distribution(tmp_path: Path) -> Iterator[str]:
 
 
 def test_our_client_pushes_to_and_pulls_from_docker_registry(
-    distribution: str, here: Store, http: Http, run: Shell
+    distribution: str, here: Store, http: Http, run: Shell, made: Makes
 ) -> None:
     client = RegistryClient(http, distribution)
-    index = make_index(here.blobs)
+    index = made.index(here.blobs)
     push_image(client, "team/app", ["1.0", "latest"], here.blobs, index)
     assert push_image(client, "team/app", ["1.0"], here.blobs, index) == index.size
     found = client.head("team/app", "1.0")
@@ -365,24 +247,24 @@ def make_first(here: Store, index: Descriptor) -> Descriptor:
     return reachable(here.blobs, index)[3]  # config, two layers, then their manifest
 
 
-def test_referrers_reach_docker_registry_by_their_tag(distribution: str, here: Store, http: Http) -> None:
+def test_referrers_reach_docker_registry_by_their_tag(distribution: str, here: Store, http: Http, made: Makes) -> None:
     client = RegistryClient(http, distribution)
-    image = make_image(here.blobs, "linux/amd64")
+    image = made.image(here.blobs, "linux/amd64")
     push_image(client, "team/app", ["1.0"], here.blobs, image)
-    empty = blob(here.blobs, b"{}", media_types.OCI_EMPTY)
+    empty = made.blob(here.blobs, b"{}", media_types.OCI_EMPTY)
     for text in ("one", "two"):
-        layer = blob(here.blobs, text.encode(), "application/vnd.example.bill")
+        layer = made.blob(here.blobs, text.encode(), "application/vnd.example.bill")
         about = build_manifest(empty, [layer], subject=image, artifact_type="application/vnd.example.bill")
-        push_image(client, "team/app", [], here.blobs, blob(here.blobs, about.raw, about.media_type))
+        push_image(client, "team/app", [], here.blobs, made.blob(here.blobs, about.raw, about.media_type))
     found = client.referrers("team/app", image.digest)
     assert [item.artifact_type for item in found] == ["application/vnd.example.bill"] * 2
 
 
 def test_we_mirror_docker_registry_and_then_it_costs_one_head(
-    distribution: str, here: Store, http: Http, served: Served
+    distribution: str, here: Store, http: Http, served: Served, made: Makes
 ) -> None:
     client = RegistryClient(http, distribution)
-    indexes = {tag: make_index(here.blobs) for tag in ("1.0", "1.1")}
+    indexes = {tag: made.index(here.blobs) for tag in ("1.0", "1.1")}
     for tag, index in indexes.items():
         push_image(client, "team/app", [tag], here.blobs, index)
     selector = make_selector(f"{distribution}/team/app", ["1.0", "1.1"], to="mirrored/app")
