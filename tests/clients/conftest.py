@@ -140,6 +140,7 @@ class Makes:
             "architecture": where.architecture,
             "config": {"Cmd": ["/hello"]},
             "rootfs": {"type": "layers", "diff_ids": diff_ids},
+            "history": [{"created_by": f"layer {number}"} for number in range(2)],
         }
         manifest = build_manifest(self.blob(blobs, render_json(config), media_types.OCI_CONFIG), layers)
         made = self.blob(blobs, manifest.raw, manifest.media_type)
