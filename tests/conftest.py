@@ -43,6 +43,12 @@ def deb_maker() -> Any:
 
 
 @pytest.fixture(scope="session")
+def authorities() -> Any:
+    """The module tests/engine/authority.py: ``Authority``, ``tunnel`` (TLS) and ``forward_proxy``."""
+    return _load("sallyport_authority", Path(__file__).parent / "engine" / "authority.py")
+
+
+@pytest.fixture(scope="session")
 def real_archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Opens suites of the host's real mirror: ``real_archive("bookworm", "bookworm-security")``.
 

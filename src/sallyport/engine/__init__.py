@@ -6,10 +6,12 @@ from sallyport.engine.http import Http, Response
 from sallyport.engine.locks import exclusive, shared
 from sallyport.engine.programs import Ran, run_program
 from sallyport.engine.progress import Progress, Silent, Task
+from sallyport.engine.tls import ClientCertificate
 from sallyport.engine.workers import Executor, Inline, Threads
 
 __all__ = [
     "TEMPORARY_PREFIX",
+    "ClientCertificate",
     "Clock",
     "Executor",
     "FixedClock",

@@ -11,7 +11,7 @@ import ipaddress
 import os
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,14 +20,15 @@ from typing import TYPE_CHECKING, Self
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit, urlunsplit
 
 from sallyport import __version__
-from sallyport.errors import ConfigError, OversizeError, UnreachableError, UsageError
+from sallyport.engine.slots import Slots
+from sallyport.engine.tls import ClientCertificate, make_context
+from sallyport.errors import OversizeError, UnreachableError, UsageError
 
 if TYPE_CHECKING:
-    import ssl
-
     import urllib3
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+NO_CERTIFICATES: Mapping[str, ClientCertificate] = MappingProxyType({})
 CHUNK = 1024 * 1024  # bytes in one piece of a body
 REDIRECTS = 5
 LONGEST_WAIT_S = 120.0  # a Retry-After beyond this is not waited for; the answer is handed back
@@ -131,7 +132,9 @@ class Http:
         *,
         proxies: Mapping[str, str] | None = None,
         no_proxy: str = "",
-        ca: Path | None = None,
+        ca: Path | Sequence[Path] | None = None,
+        certificates: Mapping[str, ClientCertificate] = NO_CERTIFICATES,
+        connections: int = 16,
         timeout_s: float = 60.0,
         retries: int = 4,
         user_agent: str = f"sallyport/{__version__}",
@@ -141,8 +144,10 @@ class Http:
 
         ``proxies`` maps ``http`` and ``https`` to a proxy's URL; None reads the environment, an
         empty mapping means none. Loopback addresses are never asked through a proxy. ``ca`` is
-        trusted beside the system's certificates. ``timeout_s`` bounds a connection attempt and
-        each silence, not the whole answer.
+        trusted beside the system's certificates. ``certificates`` are our own, by host or host:port:
+        no other host, redirected to or not, is shown them. At most ``connections`` requests are at
+        one host at a time. ``timeout_s`` bounds a connection attempt and each silence, not the whole
+        answer.
         """
         import urllib3
 
@@ -155,7 +160,10 @@ class Http:
             no_proxy = ",".join(filter(None, (no_proxy, os.environ.get("no_proxy") or os.environ.get("NO_PROXY"))))
         self._proxies = dict(proxies)
         self._no_proxy = tuple(item.strip().lower() for item in no_proxy.split(",") if item.strip())
-        self._ca = ca
+        self._authorities = () if ca is None else (ca,) if isinstance(ca, Path) else tuple(ca)
+        self._certificates = dict(certificates)
+        self._connections = connections
+        self._slots = Slots(connections)
         self._timeout = urllib3.Timeout(connect=min(timeout_s, 20.0), read=timeout_s)
         self._retries = retries
         self._user_agent = user_agent
@@ -203,11 +211,12 @@ class Http:
         replayable = body is None or isinstance(body, bytes | list | tuple)
         again = replayable and (method in _IDEMPOTENT if idempotent is None else idempotent)
         call = _Call(method, url, sent, body, replayable, again)
-        response = self._follow(call) if redirects else self._send(call)
-        try:
-            yield response
-        finally:
-            response.close()
+        with self._slots.take(_place(url)):
+            response = self._follow(call) if redirects else self._send(call)
+            try:
+                yield response
+            finally:
+                response.close()
 
     def _follow(self, call: _Call) -> Response:
         for _ in range(REDIRECTS + 1):
@@ -278,37 +287,31 @@ class Http:
 
         parts = urlsplit(url)
         proxy = "" if self._direct(parts) else self._proxies.get(parts.scheme, "")
-        key = f"{parts.scheme == 'https' or proxy.startswith('https:')} {proxy}"
+        secure = parts.scheme == "https"
+        ours = self._certificate(parts) if secure else None
+        key = f"{secure or proxy.startswith('https:')} {proxy} {ours}"
         manager = self._managers.get(key)
         if manager is None:
-            context = self._context() if key.startswith("True") else None
+            context = make_context(self._authorities, ours) if key.startswith("True") else None
+            most = max(16, self._connections)
             if proxy:
                 bare = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
                 auth = f"{unquote(bare.username)}:{unquote(bare.password or '')}" if bare.username else None
                 manager = urllib3.ProxyManager(
                     urlunsplit(bare._replace(netloc=bare.netloc.rpartition("@")[2])),
                     proxy_headers=urllib3.make_headers(proxy_basic_auth=auth),
-                    maxsize=16,
+                    maxsize=most,
                     ssl_context=context,
                 )
             else:
-                manager = urllib3.PoolManager(maxsize=16, ssl_context=context)
+                manager = urllib3.PoolManager(maxsize=most, ssl_context=context)
             manager = self._managers.setdefault(key, manager)
         return manager
 
-    def _context(self) -> ssl.SSLContext:
-        import ssl
-
-        context = ssl.create_default_context()
-        if self._ca is not None:
-            try:
-                context.load_verify_locations(self._ca)
-            except OSError as error:
-                raise ConfigError(
-                    f"{self._ca} is not a file of certificates: {error.strerror or error}",
-                    "name a PEM file with the authority's certificate",
-                ) from error
-        return context
+    def _certificate(self, parts: SplitResult) -> ClientCertificate | None:
+        host = (parts.hostname or "").lower()
+        port = parts.port or _PORTS[parts.scheme]
+        return self._certificates.get(f"{host}:{port}") or (self._certificates.get(host) if port == 443 else None)  # noqa: PLR2004
 
     def _direct(self, parts: SplitResult) -> bool:
         host = (parts.hostname or "").lower()
