@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sallyport.config import NAME, ArchiveSection, Config, load_config
+from sallyport.config import NAME, ArchiveSection, Config, RegistrySection, load_config
 from sallyport.engine import Clock, Executor, Progress, Silent, SystemClock, Threads
 from sallyport.errors import ConfigError, UsageError
 from sallyport.sign import KeyFolder
@@ -19,7 +19,7 @@ from sallyport.store import DirectoryStore, Store, open_store
 if TYPE_CHECKING:
     from sallyport.advisories import AdvisorySource
     from sallyport.archives import Archive
-    from sallyport.registry import RegistryClient
+    from sallyport.registry import Reach, RegistryClient, Rule, Sessions
 
 PASSPHRASE = "SALLYPORT_KEY_PASSPHRASE"  # noqa: S105 - the name of a variable
 """The environment variable with the passphrase of the key files, where they have one."""
@@ -55,29 +55,23 @@ class Site:
                 f"run it with the {side}'s configuration: --config FILE",
             )
 
+    def reach(self) -> Reach:
+        """How registries are reached: ``outside.registries``, then ``outside.registries-conf``."""
+        from sallyport.registry import Reach, read_registries_conf
+
+        ours = Reach(tuple(_rule(section, self.path) for section in self.config.outside.registries))
+        conf = self.config.outside.registries_conf
+        return ours.beside(read_registries_conf(self.path(conf))) if conf else ours
+
     @contextmanager
-    def clients(self) -> Iterator[Callable[[str], RegistryClient]]:
-        """A client for each registry by name, as ``outside.registries`` says to reach it."""
-        from sallyport.engine import Http
-        from sallyport.registry import RegistryClient, load_credentials
+    def clients(self, *, sessions: Sessions | None = None) -> Iterator[Callable[[str], RegistryClient]]:
+        """A client for each registry by name, as :meth:`reach` says; any thread may ask for one.
 
-        sections = {section.name: section for section in self.config.outside.registries}
-        known: dict[str, RegistryClient] = {}
-        with ExitStack() as stack:
+        With ``sessions`` large blobs go up so that a killed run is continued by the next.
+        """
+        from sallyport.registry import open_clients
 
-            def client_for(registry: str) -> RegistryClient:
-                if registry not in known:
-                    section = sections.get(registry)
-                    ca = self.path(section.ca) if section is not None and section.ca else None
-                    http = stack.enter_context(Http(ca=ca))
-                    known[registry] = RegistryClient(
-                        http,
-                        (section.address if section is not None else "") or registry,
-                        plain_http=None if section is None else section.plain_http,
-                        credentials=load_credentials(registry),
-                    )
-                return known[registry]
-
+        with open_clients(self.reach(), progress=self.progress, sessions=sessions) as client_for:
             yield client_for
 
     @contextmanager
@@ -115,6 +109,38 @@ class Site:
                 )
                 for section in self.config.advisories
             )
+
+
+def _rule(section: RegistrySection, path: Callable[[str], Path]) -> Rule:
+    """The registry's own login stands under its name, whatever its address; each mirror's under its host."""
+    from sallyport.registry import Endpoint, Mirror, Rule
+
+    def files(text: str) -> tuple[Path, ...]:
+        return (path(text),) if text else ()
+
+    if bool(section.certificate) != bool(section.key):
+        raise ConfigError(
+            f"outside.registries: {section.name} has a certificate without a key, or a key without a certificate",
+            "name both files",
+        )
+    own = Endpoint(
+        section.address or section.name,
+        section.plain_http,
+        authorities=files(section.ca),
+        certificate=path(section.certificate) if section.certificate else None,
+        key=path(section.key) if section.key else None,
+        proxy=section.proxy,
+        connections=section.connections,
+        login=section.name.partition("/")[0],
+    )
+    mirrors = tuple(
+        Mirror(
+            Endpoint(one.address, one.plain_http, authorities=files(one.ca), proxy=section.proxy),
+            by_tag=not one.digests_only,
+        )
+        for one in section.mirrors
+    )
+    return Rule(section.name, own, mirrors, section.blocked)
 
 
 @contextmanager

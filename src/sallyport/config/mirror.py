@@ -79,8 +79,19 @@ class AlternativeSection(Section, frozen=True, kw_only=True):
 class RegistrySection(Section, frozen=True, kw_only=True):
     """How to reach a registry: another address for its name, plain HTTP, a CA of its own, mirrors."""
 
-    name: Annotated[str, Meta(description="the registry as outside.mirror writes it; or registry/prefix")]
-    address: Annotated[str, Meta(description="host:port to connect to instead, with a path where it has one")] = ""
+    name: Annotated[
+        str,
+        Meta(
+            description="the registry as outside.mirror writes it; or registry/prefix, or *.domain; "
+            "the longest that fits counts"
+        ),
+    ]
+    address: Annotated[
+        str,
+        Meta(
+            description="host:port to connect to instead, with a path where it has one; it takes the whole name's place"
+        ),
+    ] = ""
     plain_http: Annotated[
         bool | None, Meta(description="HTTP without TLS; when left out only for addresses of this host")
     ] = None

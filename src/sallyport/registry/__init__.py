@@ -4,8 +4,13 @@ from typing import TYPE_CHECKING, Any
 
 from sallyport.registry.client import RegistryClient, is_loopback, referrers_tag
 from sallyport.registry.credentials import Credentials, DockerConfig, Login, OneLogin, load_credentials
+from sallyport.registry.limits import RateLimit
 from sallyport.registry.push import FOREIGN, push_image
+from sallyport.registry.reach import Endpoint, Mirror, Reach, Rule
+from sallyport.registry.reached import open_clients
+from sallyport.registry.registries_conf import read_registries_conf
 from sallyport.registry.serving import Serving, serve
+from sallyport.registry.upload import Sessions
 
 if TYPE_CHECKING:
     from sallyport.registry.server import Authorize, is_release_tag, make_app
@@ -15,15 +20,23 @@ __all__ = [
     "Authorize",
     "Credentials",
     "DockerConfig",
+    "Endpoint",
     "Login",
+    "Mirror",
     "OneLogin",
+    "RateLimit",
+    "Reach",
     "RegistryClient",
+    "Rule",
     "Serving",
+    "Sessions",
     "is_loopback",
     "is_release_tag",
     "load_credentials",
     "make_app",
+    "open_clients",
     "push_image",
+    "read_registries_conf",
     "referrers_tag",
     "serve",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from http import HTTPStatus
 from urllib.parse import urljoin
 
@@ -17,6 +18,8 @@ from sallyport.errors import (
 )
 from sallyport.oci import parse_json
 
+_IMMUTABLE = re.compile(r"immutab|already exist|overwrit|not allow updating|redeploy|cannot be updated", re.IGNORECASE)
+_OTHER = re.compile(r"_UNKNOWN|_INVALID|UNSUPPORTED|DENIED|UNAUTHORIZED")
 _BODY_LIMIT = 64 * 1024  # bytes of a refusal that are read
 
 
@@ -40,6 +43,18 @@ def failure(response: Response, what: str) -> SallyportError:
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return UnreachableError(f"{what}: the registry failed ({status}{said})", "wait, then run it again")
     return DeniedError(f"{what}: the registry refused ({status}{said})", "see what it says, or ask who runs it")
+
+
+def refuses_to_overwrite(status: int, said: str) -> bool:
+    """Whether a refusal to write a tag may mean that it is immutable. ``said``: the registry's own words.
+
+    Harbor answers 412, ECR 400 ImageTagAlreadyExists, Nexus 400 without a code, others 403, 405 or 409.
+    """
+    if status in (409, 412):
+        return True
+    if status not in (400, 403, 405, 422):
+        return False
+    return _IMMUTABLE.search(said) is not None or (status == HTTPStatus.BAD_REQUEST and not _OTHER.search(said))
 
 
 def _said(response: Response) -> str:
@@ -70,3 +85,14 @@ def location(response: Response) -> str:
     if not target or not url.startswith(("http://", "https://")):
         raise MalformedError("a registry began an upload and did not say where", "report it to whoever runs it")
     return url
+
+
+def next_page(link: str) -> str:
+    """The target of a Link header with rel="next". Source: RFC 8288, 3."""
+    for part in link[:8192].split(","):
+        target, _, parameters = part.partition(";")
+        target = target.strip()
+        words = {word.strip().replace('"', "").replace(" ", "").lower() for word in parameters.split(";")}
+        if target.startswith("<") and target.endswith(">") and "rel=next" in words:
+            return target[1:-1]
+    return ""

@@ -7,17 +7,21 @@ its host. Only :meth:`RegistryClient.blob` hands out bytes unproven, because the
 from __future__ import annotations
 
 import ipaddress
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
+from threading import Lock
 from urllib.parse import urlencode, urljoin, urlsplit
 
-from sallyport.engine import Http, Response
+from sallyport.engine import Http, Progress, Response, Silent
 from sallyport.errors import (
+    ConflictError,
     DigestMismatchError,
     MalformedError,
     NotFoundError,
     OversizeError,
+    SallyportError,
     UnknownMediaTypeError,
     UnreachableError,
     UsageError,
@@ -31,16 +35,17 @@ from sallyport.oci import (
     Index,
     Manifest,
     Reference,
-    build_index,
     is_tag,
     media_types,
     parse_json,
     parse_manifest,
 )
-from sallyport.registry.answers import failure, location
+from sallyport.registry.answers import failure, location, next_page, refuses_to_overwrite
 from sallyport.registry.auth import Authorizer
 from sallyport.registry.credentials import Credentials
-from sallyport.registry.upload import Upload, send_blob
+from sallyport.registry.fallback import keep_referrer
+from sallyport.registry.limits import Allowance, RateLimit
+from sallyport.registry.upload import NoSessions, Sessions, Upload, send_blob
 
 _KINDS = media_types.MANIFESTS | media_types.INDEXES
 _ACCEPT = ", ".join(sorted(_KINDS))
@@ -49,6 +54,8 @@ _PAGES = 1000
 _PAGE = 1000  # tags asked for at a time
 _HUB = "registry-1.docker.io"  # what docker.io means on the wire
 _REPORT = "report it to whoever runs that registry"
+_SILENT = Silent()
+_FORGETFUL = NoSessions()
 
 
 def is_loopback(registry: str) -> bool:
@@ -80,8 +87,15 @@ class RegistryClient:
         *,
         plain_http: bool | None = None,
         credentials: Credentials | None = None,
+        progress: Progress = _SILENT,
+        sessions: Sessions = _FORGETFUL,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """``plain_http`` None means: only to this machine itself. Without ``credentials`` we are nobody."""
+        """``plain_http`` None means: only to this machine itself. Without ``credentials`` we are nobody.
+
+        ``progress`` is told when the registry allows only few more pulls. With ``sessions`` large blobs go up
+        in chunks, so that a killed run is continued by the next.
+        """
         Reference(registry, "a")  # proves the host's form
         self.registry = registry
         plain = is_loopback(registry) if plain_http is None else plain_http
@@ -91,6 +105,10 @@ class RegistryClient:
         self._origin = urlsplit(self._base)[:2]
         self._plain = plain
         self._auth = Authorizer(http, registry, credentials, plain_http=plain)
+        self._allowance = Allowance(registry, progress, sleep)
+        self._sessions = sessions
+        self._sleep = sleep
+        self._listing = Lock()  # of referrers under their tag: threads of ours need not undo each other
 
     # --- reading ------------------------------------------------------------------------------
 
@@ -100,13 +118,23 @@ class RegistryClient:
             if response.status != HTTPStatus.OK:
                 raise failure(response, self.registry)
 
-    def head(self, repository: str, name: str) -> Descriptor | None:
-        """What a tag or digest names, for the price of one HEAD; None where it names nothing."""
+    def remaining(self) -> RateLimit | None:
+        """What the registry said last about how much more it lets us pull; None where it says nothing."""
+        return self._allowance.remaining()
+
+    def head(self, repository: str, name: str, *, known: Descriptor | None = None) -> Descriptor | None:
+        """What a tag or digest names, for the price of one HEAD; None where it names nothing.
+
+        With ``known`` the registry may answer in one line that it still names that.
+        """
         what = self._what(repository, name)
         url = self._url(repository, "manifests", name)
-        with self._ask("HEAD", url, scope=_pull(repository), headers={"Accept": _ACCEPT}) as response:
+        headers = {"Accept": _ACCEPT, **_unless(None if known is None else known.digest)}
+        with self._ask("HEAD", url, scope=_pull(repository), headers=headers) as response:
             if response.status == HTTPStatus.NOT_FOUND:
                 return None
+            if response.status == HTTPStatus.NOT_MODIFIED and known is not None:
+                return known
             if response.status not in (200, 405):
                 raise failure(response, what)
             kind = _media_type(response)
@@ -137,9 +165,25 @@ class RegistryClient:
                 own header promise.
             NotFoundError, DeniedError, UnreachableError, OversizeError, UnknownMediaTypeError, MalformedError.
         """
+        found = self._manifest(repository, name, expected, None)
+        if found is None:
+            raise MalformedError(f"{self._what(repository, name)} is 'not modified', which nobody asked", _REPORT)
+        return found
+
+    def changed(self, repository: str, name: str, known: Digest) -> Manifest | Index | None:
+        """As :meth:`manifest`, and None where ``name`` still means ``known``: one request either way."""
+        found = self._manifest(repository, name, None, known)
+        return None if found is None or _digest_like(found.raw, str(known)) == known else found
+
+    def _manifest(
+        self, repository: str, name: str, expected: Digest | None, known: Digest | None
+    ) -> Manifest | Index | None:
         what = self._what(repository, name)
         url = self._url(repository, "manifests", name)
-        with self._ask("GET", url, scope=_pull(repository), headers={"Accept": _ACCEPT}) as response:
+        headers = {"Accept": _ACCEPT, **_unless(known)}
+        with self._ask("GET", url, scope=_pull(repository), headers=headers) as response:
+            if response.status == HTTPStatus.NOT_MODIFIED and known is not None:
+                return None
             if response.status != HTTPStatus.OK:
                 raise failure(response, what)
             kind = _media_type(response)
@@ -233,11 +277,14 @@ class RegistryClient:
 
     # --- writing ------------------------------------------------------------------------------
 
-    def push_blob(self, repository: str, digest: Digest, size: int, chunks_from: Callable[[], Iterable[bytes]]) -> None:
-        """Send a blob; ``chunks_from`` starts it from the beginning, more than once where the line breaks."""
+    def push_blob(self, repository: str, digest: Digest, size: int, chunks_from: Callable[[], Iterable[bytes]]) -> int:
+        """Send a blob; ``chunks_from`` starts it from the beginning, more than once where the line breaks.
+
+        Returns the bytes that went: fewer than ``size`` where an earlier run, that was killed, got so far.
+        """
         what = self._what(repository, str(digest))
         url = self._url(repository, "blobs", "uploads/")
-        send_blob(self._ask, Upload(url, _push(repository), what, digest, size, chunks_from))
+        return send_blob(self._ask, Upload(url, _push(repository), what, digest, size, chunks_from, self._sessions))
 
     def mount(self, repository: str, digest: Digest, source_repository: str) -> bool:
         """Take a blob over from another repository of the registry; false where it will not do that."""
@@ -260,6 +307,7 @@ class RegistryClient:
         """Name a manifest; what it refers to must be there already.
 
         Where the registry does not keep referrers itself, the tag that lists them is brought up to date.
+        An immutable tag that names it already is as good as a push.
 
         Raises:
             ConflictError: the tag is immutable and names another.
@@ -270,12 +318,14 @@ class RegistryClient:
         url = self._url(repository, "manifests", name)
         headers = {"Content-Type": manifest.media_type}
         with self._ask("PUT", url, scope=_push(repository), headers=headers, body=manifest.raw) as response:
-            if response.status not in (200, 201, 202):
-                raise failure(response, what)
+            refusal = None if response.status in (200, 201, 202) else failure(response, what)
+            status = response.status
             stated = response.headers.get("docker-content-digest", "")
             if stated and Digest.parse(stated) != _digest_like(manifest.raw, stated):
                 raise DigestMismatchError(f"{what}: {self.registry} says that it kept {stated[:140]}", _REPORT)
             answered = "oci-subject" in response.headers
+        if refusal is not None:
+            self._excuse(refusal, status, repository, name, manifest)
         if manifest.subject is not None and not answered:
             self._keep_referrer(repository, manifest, manifest.subject.digest)
 
@@ -290,15 +340,41 @@ class RegistryClient:
 
     # --- below --------------------------------------------------------------------------------
 
+    def _excuse(
+        self, refusal: SallyportError, status: int, repository: str, name: str, manifest: Manifest | Index
+    ) -> None:
+        """Registries say in many ways that a tag is immutable; what it names tells whether that matters.
+
+        Raises:
+            ConflictError: it names another manifest.
+            SallyportError: ``refusal``, where it is about something else.
+        """
+        if not refuses_to_overwrite(status, refusal.message):
+            raise refusal
+        found = None
+        with suppress(SallyportError):
+            found = self.head(repository, name)
+        if found is None:
+            raise refusal
+        if found.digest != _digest_like(manifest.raw, str(found.digest)):
+            raise ConflictError(
+                f"{self._what(repository, name)} names {found.digest} there already, and that registry will not "
+                f"let it name {manifest.digest} ({status})",
+                "the tag is immutable there: release under a new one",
+            ) from refusal
+
     def _keep_referrer(self, repository: str, manifest: Manifest | Index, subject: Digest) -> None:
-        kept = self._kept_referrers(repository, subject)
-        known = kept.manifests if kept else ()
         mine = manifest.descriptor
-        if any(item.digest == mine.digest for item in known):
-            return
         mine = Descriptor(mine.media_type, mine.size, mine.digest, None, mine.artifact_type, manifest.annotations)
-        index = build_index((*known, mine), annotations=kept.annotations if kept else NO_ANNOTATIONS)
-        self.push_manifest(repository, referrers_tag(subject), index)
+        tag = referrers_tag(subject)
+        with self._listing:
+            keep_referrer(
+                lambda: self._kept_referrers(repository, subject),
+                lambda index: self.push_manifest(repository, tag, index),
+                mine,
+                what=self._what(repository, tag),
+                sleep=self._sleep,
+            )
 
     def _kept_referrers(self, repository: str, subject: Digest) -> Index | None:
         try:
@@ -323,7 +399,7 @@ class RegistryClient:
                     raise failure(response, what)
                 page = response.read(_PAGE_LIMIT)
                 kind = _media_type(response)
-                following = _next(response.headers.get("link", ""))
+                following = next_page(response.headers.get("link", ""))
             yield page, kind
             if not following:
                 return
@@ -362,6 +438,8 @@ class RegistryClient:
         ours = urlsplit(url)[:2] == self._origin
         if not ours and urlsplit(url).scheme != "https" and not self._plain:
             raise MalformedError(f"{self.registry} sends us to an address that is not https", _REPORT)
+        if ours:
+            self._allowance.wait()
         for again in (True, False):
             known = self._auth.header(scope) if ours else ""
             with self._http.request(
@@ -373,6 +451,8 @@ class RegistryClient:
                 idempotent=idempotent,
             ) as response:
                 mine = ours and urlsplit(response.url)[:2] == self._origin
+                if mine:
+                    self._allowance.note(response.headers)
                 if response.status == HTTPStatus.UNAUTHORIZED and again and mine:
                     challenge = response.headers.get("www-authenticate", "")
                 else:
@@ -394,6 +474,11 @@ def _delete(repository: str) -> str:
     return f"repository:{repository}:delete"
 
 
+def _unless(known: Digest | None) -> dict[str, str]:
+    # Registries use the digest as the entity tag. Source: OCI distribution-spec 1.1; RFC 9110, 13.1.2.
+    return {} if known is None else {"If-None-Match": f'"{known}"'}
+
+
 def _media_type(response: Response) -> str:
     return response.headers.get("content-type", "").partition(";")[0].strip().lower()
 
@@ -408,14 +493,3 @@ def _digest_like(raw: bytes, name: str) -> Digest:
 def _expect(digest: Digest, name: str, what: str) -> None:
     if ":" in name and str(digest) != name:
         raise DigestMismatchError(f"{what}: asked for {name}, got {digest}", _REPORT)
-
-
-def _next(link: str) -> str:
-    """The target of a Link header with rel="next". Source: RFC 8288, 3."""
-    for part in link[:8192].split(","):
-        target, _, parameters = part.partition(";")
-        target = target.strip()
-        words = {word.strip().replace('"', "").replace(" ", "").lower() for word in parameters.split(";")}
-        if target.startswith("<") and target.endswith(">") and "rel=next" in words:
-            return target[1:-1]
-    return ""
