@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from sallyport.registry.client import RegistryClient, is_loopback, referrers_tag
 from sallyport.registry.credentials import Credentials, DockerConfig, Login, OneLogin, load_credentials
 from sallyport.registry.limits import RateLimit
-from sallyport.registry.push import FOREIGN, push_image
+from sallyport.registry.push import FOREIGN, PushPlan, carry_out, plan_push, push_image
 from sallyport.registry.reach import Endpoint, Mirror, Reach, Rule
 from sallyport.registry.reached import open_clients
 from sallyport.registry.registries_conf import read_registries_conf
@@ -24,17 +24,20 @@ __all__ = [
     "Login",
     "Mirror",
     "OneLogin",
+    "PushPlan",
     "RateLimit",
     "Reach",
     "RegistryClient",
     "Rule",
     "Serving",
     "Sessions",
+    "carry_out",
     "is_loopback",
     "is_release_tag",
     "load_credentials",
     "make_app",
     "open_clients",
+    "plan_push",
     "push_image",
     "read_registries_conf",
     "referrers_tag",
