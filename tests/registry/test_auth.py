@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from sallyport.access import ANONYMOUS, Action, Caller, Decision
 from sallyport.errors import ConfigError, DeniedError, MalformedError, UnreachableError
 from sallyport.oci import EMPTY_CONFIG, build_manifest
 from sallyport.registry import Credentials, DockerConfig, Login, OneLogin, RegistryClient, load_credentials
@@ -252,17 +254,35 @@ def test_the_places_are_those_of_container_tools(tmp_path: Path) -> None:
     assert renamed.login("127.0.0.1:5000") == Login("me", "s")
 
 
-def test_our_own_server_asks_for_a_login(site: Any, http: Any, here: Any, build: Any) -> None:
-    from http import HTTPStatus
+class OnlyMe:
+    """Everybody must be me; I may read everything and write to what is mine."""
 
+    def caller(self, authorization: str, address: str = "") -> Caller:
+        if authorization and authorization != f"Basic {encoded('me:secret')}":
+            raise DeniedError("wrong login", "log in anew")
+        return Caller("me", "user") if authorization else ANONYMOUS
+
+    def may(self, caller: Caller, repository: str, action: Action) -> Decision:
+        if caller.kind == "anonymous":
+            return Decision.LOGIN
+        return Decision.ALLOWED if action in ("pull", "list") or repository == "mine" else Decision.FORBIDDEN
+
+    def challenge(self, host: str, repository: str, action: Action) -> str:
+        return 'Basic realm="sallyport", charset="UTF-8"'
+
+    def room(self, repository: str) -> int | None:
+        return 10_000_000
+
+
+def test_our_own_server_asks_for_a_login(site: Any, http: Any, here: Any, build: Any) -> None:
     from sallyport.registry import make_app, push_image, serve
 
-    def authorize(header: str, repository: str, action: str) -> HTTPStatus:
-        if header != f"Basic {encoded('me:secret')}":
-            return HTTPStatus.UNAUTHORIZED
-        return HTTPStatus.OK if action == "pull" or repository == "mine" else HTTPStatus.FORBIDDEN
+    told: list[tuple[str, str, str]] = []
 
-    with serve(make_app(site.store, authorize=authorize)) as closed:
+    def note(who: str, verb: str, repository: str, subject: str, detail: Mapping[str, str]) -> None:
+        told.append((who, verb, repository))
+
+    with serve(make_app(site.store, guard=OnlyMe(), on_write=note)) as closed:
         client = RegistryClient(http, closed.registry, credentials=ME)
         image = build.image("app")
         push_image(client, "mine", ["1"], here.blobs, image)
@@ -270,3 +290,5 @@ def test_our_own_server_asks_for_a_login(site: Any, http: Any, here: Any, build:
             push_image(client, "yours", ["1"], here.blobs, image)
         with pytest.raises(DeniedError):
             RegistryClient(http, closed.registry).head("mine", "1")
+        assert client.head("mine", "1") is not None
+        assert set(told) == {("user:me", verb, "mine") for verb in ("uploaded", "pushed", "tagged")}

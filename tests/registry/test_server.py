@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from sallyport.oci import Digest, load_manifest, media_types, render_json
-from sallyport.registry import push_image
+from sallyport.registry import make_app, push_image, serve
+from sallyport.store import open_store
 
 DATA = bytes(range(256)) * 40
 
@@ -438,7 +439,8 @@ def test_one_damaged_manifest_does_not_take_the_others_along(ask: Any, site: Any
     for blob in manifest.blobs:
         site.store.state.delete_fact("registry.uploaded", f"app@{blob.digest}")
         assert ask("GET", f"/v2/app/blobs/{blob.digest}")[0] == 200
-    listed = json.loads(ask("GET", f"/v2/app/referrers/{good.digest}")[2])["manifests"]
+    with serve(make_app(site.store)) as started_later:  # the other one remembers what it read before the damage
+        listed = json.loads(ask("GET", f"{started_later.url}/v2/app/referrers/{good.digest}")[2])["manifests"]
     assert [item["digest"] for item in listed] == [str(about[1].digest)]
 
 
@@ -469,3 +471,38 @@ def test_a_store_without_files_is_served_too(site: Any, here: Any, build: Any, h
         whole = b"".join(here.blobs.chunks(layer))
         assert b"".join(client.blob("app", layer)) == whole
         assert b"".join(client.blob("app", layer, offset=2_000_000)) == whole[2_000_000:]
+
+
+def test_what_is_remembered_is_forgotten_when_anybody_writes(ask: Any, site: Any, here: Any, build: Any) -> None:
+    old, new = build.image("old"), build.image("new")
+    push_image(site.client, "app", ["1"], here.blobs, old)
+    push_image(site.client, "app", ["2"], here.blobs, new)
+    for _ in range(2):  # the second answer comes from memory
+        status, headers, body = ask("GET", "/v2/app/manifests/1")
+        assert (status, headers["docker-content-digest"]) == (200, str(old.digest))
+        assert body == load_manifest(here.blobs, old).raw
+        assert ask("HEAD", "/v2/app/manifests/1")[1]["content-length"] == str(len(body))
+    assert ask("GET", "/v2/app/manifests/1", if_none_match=headers["etag"])[0] == 304
+    # Another process moves the tag.
+    with open_store(site.store.root) as elsewhere:
+        elsewhere.state.set_tag("app", "1", new)
+    assert ask("GET", "/v2/app/manifests/1")[1]["docker-content-digest"] == str(new.digest)
+    assert ask("GET", f"/v2/app/manifests/{old.digest}")[0] == 200
+    assert ask("DELETE", f"/v2/app/manifests/{old.digest}")[0] == 202
+    assert ask("GET", f"/v2/app/manifests/{old.digest}")[0] == 404
+
+
+def test_a_blob_from_memory_is_shown_only_while_it_may_be(ask: Any, site: Any, here: Any, build: Any) -> None:
+    image = build.image("app")
+    push_image(site.client, "app", ["1"], here.blobs, image)
+    manifest: Any = load_manifest(here.blobs, image)
+    digest = manifest.layers[0].digest
+    whole = b"".join(here.blobs.chunks(digest))
+    for _ in range(2):
+        status, headers, body = ask("GET", f"/v2/app/blobs/{digest}")
+        assert (status, body, headers["content-type"]) == (200, whole, "application/octet-stream")
+    assert ask("GET", f"/v2/other/blobs/{digest}")[0] == 404
+    assert ask("GET", f"/v2/app/blobs/{digest}", range="bytes=3-5")[2] == whole[3:6]
+    # Garbage collection, in another process, takes the bytes and writes nothing to the state.
+    site.store.blobs.path(digest).unlink()
+    assert ask("GET", f"/v2/app/blobs/{digest}")[0] == 404

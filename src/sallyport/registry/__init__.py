@@ -13,16 +13,16 @@ from sallyport.registry.serving import Serving, serve
 from sallyport.registry.upload import Sessions
 
 if TYPE_CHECKING:
-    from sallyport.registry.server import Authorize, is_release_tag, make_app
+    from sallyport.registry.server import OnWrite, is_release_tag, make_app
 
 __all__ = [
     "FOREIGN",
-    "Authorize",
     "Credentials",
     "DockerConfig",
     "Endpoint",
     "Login",
     "Mirror",
+    "OnWrite",
     "OneLogin",
     "PushPlan",
     "RateLimit",
@@ -47,7 +47,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     # Only who serves pays for the web framework.
-    if name in ("Authorize", "is_release_tag", "make_app"):
+    if name in ("OnWrite", "is_release_tag", "make_app"):
         from sallyport.registry import server
 
         return getattr(server, name)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 
 from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
+from sallyport.access import Action
 from sallyport.oci import CHUNK, Digest, is_repository
-from sallyport.registry.replies import BlobReply, RefusalError
-from sallyport.registry.requests import parse_digest
+from sallyport.registry.hot import Hot
+from sallyport.registry.replies import NO_HEADERS, BlobReply, RefusalError
+from sallyport.registry.requests import CALLER, parse_digest
 from sallyport.registry.rights import Rights
 from sallyport.registry.uploads import Upload, Uploads
 from sallyport.store import Store
@@ -23,24 +25,42 @@ _CONTENT_RANGE = re.compile(r"([0-9]{1,18})-([0-9]{1,18})\Z")
 class Blobs:
     """The endpoints under ``blobs/``."""
 
-    def __init__(self, store: Store, rights: Rights, may: Callable[[Request, str, str], None]) -> None:
-        """``may`` refuses where the caller has no right to another repository."""
+    def __init__(
+        self,
+        store: Store,
+        rights: Rights,
+        may: Callable[[Request, str, Action], None],
+        *,
+        hot: Hot,
+        note: Callable[[str, str, str, str, Mapping[str, str]], None],
+        room: Callable[[str], int | None],
+    ) -> None:
+        """``may`` refuses where the caller has no right to another repository; ``note`` is told of each change;
+        ``room`` says how many bytes a repository may hold.
+        """
         self._store, self._rights, self._may = store, rights, may
+        self._hot, self._note, self._room = hot, note, room
         self._uploads = Uploads(store)
 
     async def get(self, request: Request, repository: str, name: str) -> Response:
         digest = parse_digest(name)
+        version = self._hot.version()
         if not await to_thread.run_sync(self._rights.has, repository, digest):
             raise _no_blob()
-        return await to_thread.run_sync(BlobReply, self._store.blobs, digest, request.headers.get("range", ""))
+        wanted = request.headers.get("range", "")
+        reply = await to_thread.run_sync(BlobReply, self._store.blobs, digest, wanted)
+        if not wanted:
+            self._hot.keep_blob(version, repository, name, self._store.blobs.path(digest), reply.raw_headers)
+        return reply
 
-    async def delete(self, request: Request, repository: str, name: str) -> Response:  # noqa: ARG002
+    async def delete(self, request: Request, repository: str, name: str) -> Response:
         digest = parse_digest(name)
         if not await to_thread.run_sync(self._rights.has, repository, digest):
             raise _no_blob()
         if await to_thread.run_sync(self._rights.needed, repository, digest):
             raise RefusalError(HTTPStatus.METHOD_NOT_ALLOWED, "UNSUPPORTED", "a manifest of the repository needs it")
         await to_thread.run_sync(self._rights.forget, repository, digest)
+        await self._tell(request, "deleted", repository, digest)
         return Response(status_code=HTTPStatus.ACCEPTED)
 
     # --- uploads ------------------------------------------------------------------------------
@@ -52,6 +72,7 @@ class Blobs:
             self._may(request, source, "pull")
             if await to_thread.run_sync(self._rights.has, source, digest):
                 await to_thread.run_sync(self._rights.uploaded, repository, digest)
+                await self._tell(request, "mounted", repository, digest, {"from": source})
                 return _created(repository, digest)
         wanted = request.query_params.get("digest", "")
         digest_wanted = parse_digest(wanted) if wanted else None
@@ -59,7 +80,7 @@ class Blobs:
         if digest_wanted is None:
             return _progress(HTTPStatus.ACCEPTED, repository, upload)
         await self._receive(request, upload)
-        return await self._finish(repository, upload, digest_wanted)
+        return await self._finish(request, repository, upload, digest_wanted)
 
     async def status(self, request: Request, repository: str, session: str) -> Response:  # noqa: ARG002
         upload = await to_thread.run_sync(self._uploads.find, repository, session)
@@ -76,7 +97,7 @@ class Blobs:
         digest = parse_digest(request.query_params.get("digest", ""))
         _check_range(request, repository, upload)
         await self._receive(request, upload)
-        return await self._finish(repository, upload, digest)
+        return await self._finish(request, repository, upload, digest)
 
     async def cancel(self, request: Request, repository: str, session: str) -> Response:  # noqa: ARG002
         upload = await to_thread.run_sync(self._uploads.find, repository, session)
@@ -103,10 +124,24 @@ class Blobs:
         finally:
             writing.file.close()
 
-    async def _finish(self, repository: str, upload: Upload, digest: Digest) -> Response:
+    async def _finish(self, request: Request, repository: str, upload: Upload, digest: Digest) -> Response:
+        await to_thread.run_sync(self._check_room, repository, upload)
         await to_thread.run_sync(self._uploads.finish, repository, upload, digest)
         await to_thread.run_sync(self._rights.uploaded, repository, digest)
+        await self._tell(request, "uploaded", repository, digest)
         return _created(repository, digest)
+
+    def _check_room(self, repository: str, upload: Upload) -> None:
+        limit = self._room(repository)
+        if limit is not None and upload.size > limit:
+            self._uploads.cancel(repository, upload)
+            raise RefusalError(HTTPStatus.FORBIDDEN, "DENIED", f"quota exceeded: {repository} may hold {limit} bytes")
+
+    async def _tell(
+        self, request: Request, verb: str, repository: str, digest: Digest, detail: Mapping[str, str] = NO_HEADERS
+    ) -> None:
+        who = str(request.scope[CALLER])
+        await to_thread.run_sync(self._note, who, verb, repository, f"{repository}@{digest}", detail)
 
 
 def _no_blob() -> RefusalError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from http import HTTPStatus
 from urllib.parse import urlencode
@@ -28,8 +28,9 @@ API = {"Docker-Distribution-API-Version": "registry/2.0"}
 class Listings:
     """The endpoints that list."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, lists: Callable[[Request, str], bool]) -> None:
+        """``lists`` says whether the caller may know of a repository."""
+        self._store, self._lists = store, lists
         self._describe = lru_cache(maxsize=2048)(lambda descriptor: _referrer(store, descriptor))
 
     async def base(self, request: Request, repository: str, name: str) -> Response:  # noqa: ARG002
@@ -37,7 +38,8 @@ class Listings:
 
     async def catalog(self, request: Request, repository: str, name: str) -> Response:  # noqa: ARG002
         count, last = _page(request)
-        names = [found for found in await to_thread.run_sync(self._store.state.repositories) if found > last]
+        every = await to_thread.run_sync(self._store.state.repositories)
+        names = [found for found in every if found > last and self._lists(request, found)]
         shown: list[JSON] = [*names[:count]]
         return json_reply({"repositories": shown}, headers=_link(request, shown, more=len(names) > count > 0))
 
@@ -52,10 +54,6 @@ class Listings:
         shown: list[JSON] = [tag.name for tag in tags[:count]]
         headers = _link(request, shown, more=len(tags) > count > 0)
         return json_reply({"name": repository, "tags": shown}, headers=headers)
-
-    def _known(self, repository: str) -> bool:
-        state = self._store.state
-        return bool(state.tags(repository, limit=1) or state.manifests(repository))
 
     async def referrers(self, request: Request, repository: str, name: str) -> Response:
         subject = parse_digest(name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 
 from anyio import to_thread
@@ -11,8 +11,9 @@ from starlette.responses import Response
 
 from sallyport.errors import DamagedError, ImmutableTagError
 from sallyport.oci import MANIFEST_LIMIT, Descriptor, Hasher, is_tag, parse_manifest, read_blob
+from sallyport.registry.hot import Hot
 from sallyport.registry.replies import RefusalError
-from sallyport.registry.requests import parse_digest, read_body
+from sallyport.registry.requests import CALLER, parse_digest, read_body
 from sallyport.registry.rights import Rights, missing
 from sallyport.store import Store
 
@@ -20,14 +21,28 @@ from sallyport.store import Store
 class Manifests:
     """The endpoints under ``manifests/``."""
 
-    def __init__(self, store: Store, rights: Rights, *, immutable: Callable[[str, str], bool], sparse: bool) -> None:
+    def __init__(
+        self,
+        store: Store,
+        rights: Rights,
+        *,
+        immutable: Callable[[str, str], bool],
+        sparse: bool,
+        hot: Hot,
+        note: Callable[[str, str, str, str, Mapping[str, str]], None],
+        room: Callable[[str], int | None],
+    ) -> None:
+        """``note`` is told of each change; ``room`` says how many bytes a repository may hold."""
         self._store, self._rights, self._immutable, self._sparse = store, rights, immutable, sparse
+        self._hot, self._note, self._room = hot, note, room
 
     async def get(self, request: Request, repository: str, name: str) -> Response:
+        version = self._hot.version()
         found = await to_thread.run_sync(self._find, repository, name)
         if found is None:
             raise RefusalError(HTTPStatus.NOT_FOUND, "MANIFEST_UNKNOWN", "manifest unknown to registry")
         descriptor, raw = found
+        self._hot.keep_manifest(version, repository, name, descriptor, raw)
         etag = f'"{descriptor.digest}"'
         headers = {"Docker-Content-Digest": str(descriptor.digest), "ETag": etag, "X-Content-Type-Options": "nosniff"}
         if etag in request.headers.get("if-none-match", ""):
@@ -51,9 +66,9 @@ class Manifests:
             raise RefusalError(HTTPStatus.BAD_REQUEST, "MANIFEST_INVALID", "that is neither a tag nor a digest")
         raw = await read_body(request, MANIFEST_LIMIT)
         kind = request.headers.get("content-type", "")
-        return await to_thread.run_sync(self._keep, repository, name, raw, kind)
+        return await to_thread.run_sync(self._keep, str(request.scope[CALLER]), repository, name, raw, kind)
 
-    def _keep(self, repository: str, name: str, raw: bytes, kind: str) -> Response:
+    def _keep(self, who: str, repository: str, name: str, raw: bytes, kind: str) -> Response:
         try:
             manifest = parse_manifest(raw, kind)
         except DamagedError as error:
@@ -76,22 +91,36 @@ class Manifests:
                     "manifest references a manifest or blob unknown to registry",
                     details=tuple({"digest": str(blob.digest)} for blob in lacking[:100]),
                 )
+            limit = self._room(repository)
+            if limit is not None and self._rights.bytes_with(repository, manifest) > limit:
+                raise RefusalError(
+                    HTTPStatus.FORBIDDEN, "DENIED", f"quota exceeded: {repository} may hold {limit} bytes"
+                )
             tag = "" if ":" in name else name
             known = store.state.tag(repository, tag) if tag else None
             if known is not None and known.immutable and known.descriptor.digest != digest:
                 raise ImmutableTagError("the tag is immutable and names another digest", "")
+            new = store.state.held(repository, digest) is None
             store.blobs.put(digest, len(raw), (raw,))
             store.state.hold(repository, descriptor, subject=manifest.subject.digest if manifest.subject else None)
-            if tag:
-                store.state.set_tag(repository, tag, descriptor, immutable=self._immutable(repository, tag))
+            moved = bool(tag) and store.state.set_tag(
+                repository, tag, descriptor, immutable=self._immutable(repository, tag)
+            )
+        if new:
+            self._note(who, "pushed", repository, f"{repository}@{digest}", {})
+        if moved:
+            before = {"before": str(known.descriptor.digest)} if known is not None else {}
+            self._note(who, "tagged", repository, f"{repository}:{tag}@{digest}", before)
         headers = {"Location": f"/v2/{repository}/manifests/{digest}", "Docker-Content-Digest": str(digest)}
         if manifest.subject is not None:
             headers["OCI-Subject"] = str(manifest.subject.digest)
         return Response(status_code=HTTPStatus.CREATED, headers=headers)
 
-    async def delete(self, request: Request, repository: str, name: str) -> Response:  # noqa: ARG002
+    async def delete(self, request: Request, repository: str, name: str) -> Response:
         if not await to_thread.run_sync(self._forget, repository, name):
             raise RefusalError(HTTPStatus.NOT_FOUND, "MANIFEST_UNKNOWN", "manifest unknown to registry")
+        subject = f"{repository}{'@' if ':' in name else ':'}{name}"
+        await to_thread.run_sync(self._note, str(request.scope[CALLER]), "deleted", repository, subject, {})
         return Response(status_code=HTTPStatus.ACCEPTED)
 
     def _forget(self, repository: str, name: str) -> bool:

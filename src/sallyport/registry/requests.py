@@ -13,6 +13,8 @@ from sallyport.errors import SallyportError
 from sallyport.oci import Digest, is_repository
 from sallyport.registry.replies import RefusalError
 
+CALLER = "sallyport.caller"
+"""Where a request's scope says who sent it."""
 Handler = Callable[[Request, str, str], Awaitable[Response]]
 """Takes the request, the repository and the last word of the path."""
 _PATHS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(

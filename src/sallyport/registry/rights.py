@@ -63,6 +63,17 @@ class Rights:
             log.warning("manifest_damaged", extra={"digest": str(descriptor.digest)})
             return frozenset()
 
+    def bytes_with(self, repository: str, manifest: Manifest | Index) -> int:
+        """What the repository would hold with ``manifest``: each blob once, manifests among them."""
+        sizes: dict[Digest, int] = {manifest.digest: len(manifest.raw)}
+        sizes.update({blob.digest: blob.size for blob in getattr(manifest, "blobs", ())})
+        for held in self._store.state.manifests(repository):
+            sizes[held.descriptor.digest] = held.descriptor.size
+            for digest in self._reached(held.descriptor):
+                if digest not in sizes and self._store.blobs.has(digest):
+                    sizes[digest] = self._store.blobs.size(digest)
+        return sum(sizes.values())
+
     def uploaded(self, repository: str, digest: Digest) -> None:
         """Note that somebody who has the bytes gave them to ``repository``."""
         self._store.state.put_fact(_UPLOADED, f"{repository}@{digest}", b"{}")

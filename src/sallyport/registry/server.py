@@ -10,6 +10,8 @@ Decisions where the specification leaves room:
 - A blob is shown only by repositories that it was uploaded to, or whose manifests reach it.
 - DELETE takes away the right to a blob; the bytes go with the next garbage collection.
 - Uploads begin at once with ``mount`` only where ``from`` names a repository that shows the blob.
+- What somebody may not list is not listed, and a repository that somebody may not pull is refused before anything
+  is said about what is in it.
 """
 
 from __future__ import annotations
@@ -18,29 +20,32 @@ import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
+from typing import TypeAlias
 
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
-from starlette.types import Receive, Scope, Send
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from sallyport.errors import DiskFullError, ImmutableTagError, LockedError
+from sallyport.access import ANONYMOUS, Action, Caller, Decision, Guard
+from sallyport.errors import DeniedError, DiskFullError, ImmutableTagError, LockedError
 from sallyport.registry.blobs import Blobs
+from sallyport.registry.hot import Hot, ReadyBlob, ReadyManifest, still_there
 from sallyport.registry.listings import API, Listings
 from sallyport.registry.manifests import Manifests
 from sallyport.registry.replies import RefusalError, refusal
-from sallyport.registry.requests import Handler, parse_path
+from sallyport.registry.requests import CALLER, Handler, parse_path
 from sallyport.registry.rights import Rights
 from sallyport.store import Store
 
 log = logging.getLogger("sallyport.registry")
 
-Authorize = Callable[[str, str, str], HTTPStatus]
-"""Takes the Authorization header, the repository (empty: none in particular) and pull, push or delete;
-gives OK, UNAUTHORIZED or FORBIDDEN."""
+OnWrite: TypeAlias = Callable[[str, str, str, str, Mapping[str, str]], None]
+"""Takes who, what (pushed, tagged, mounted, uploaded, deleted), the repository, the subject and details; is called
+after each change, from any thread."""
 _RELEASE = re.compile(r".+-[0-9]{8}\.[0-9]+\Z")
-_ACTIONS = {"GET": "pull", "HEAD": "pull", "DELETE": "delete"}
+_ACTIONS: Mapping[str, Action] = {"GET": "pull", "HEAD": "pull", "DELETE": "delete"}
 
 
 def is_release_tag(repository: str, tag: str) -> bool:  # noqa: ARG001
@@ -54,19 +59,23 @@ def make_app(
     writable: bool = True,
     immutable: Callable[[str, str], bool] = is_release_tag,
     sparse: bool = False,
-    authorize: Authorize | None = None,
+    guard: Guard | None = None,
+    on_write: OnWrite | None = None,
     extra_routes: Sequence[BaseRoute] = (),
-) -> Starlette:
-    """An ASGI application; the store stays the caller's to close."""
-    registry = _Registry(store, writable=writable, immutable=immutable, sparse=sparse, authorize=authorize)
-    methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
-    return Starlette(
-        routes=[
-            Route("/v2", registry, methods=methods),
-            Route("/v2/{rest:path}", registry, methods=methods),
-            *extra_routes,
-        ]
-    )
+) -> ASGIApp:
+    """An ASGI application; the store stays the caller's to close. Without ``guard`` everybody may everything."""
+    registry = _Registry(store, writable=writable, immutable=immutable, sparse=sparse, guard=guard, on_write=on_write)
+    rest = Starlette(routes=[*extra_routes])
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        # Before any framework: most of what a registry does is done a thousand times a second.
+        path = scope.get("path", "")
+        if scope["type"] == "http" and (path.startswith("/v2/") or path == "/v2"):
+            await registry(scope, receive, send)
+        else:
+            await rest(scope, receive, send)
+
+    return app
 
 
 class _Registry:
@@ -79,12 +88,17 @@ class _Registry:
         writable: bool,
         immutable: Callable[[str, str], bool],
         sparse: bool,
-        authorize: Authorize | None,
+        guard: Guard | None,
+        on_write: OnWrite | None,
     ) -> None:
-        self._authorize = authorize
+        self._guard = guard
+        self._hot = Hot(store)
         rights = Rights(store)
-        listings, blobs = Listings(store), Blobs(store, rights, self._may)
-        manifests = Manifests(store, rights, immutable=immutable, sparse=sparse)
+        note = on_write or _forget
+        room = guard.room if guard is not None else _endless
+        listings = Listings(store, self._lists)
+        blobs = Blobs(store, rights, self._may, hot=self._hot, note=note, room=room)
+        manifests = Manifests(store, rights, immutable=immutable, sparse=sparse, hot=self._hot, note=note, room=room)
         reads: dict[str, Mapping[str, Handler]] = {
             "base": {"GET": listings.base},
             "catalog": {"GET": listings.catalog},
@@ -106,17 +120,58 @@ class _Registry:
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] in ("GET", "HEAD") and await self._from_memory(scope, send):
+            return
         request = Request(scope, receive)
         response = await self._answer(request)
         if request.method == "HEAD":
             response.body = b""  # the length stays in the header
         await response(scope, receive, send)
 
+    async def _from_memory(self, scope: Scope, send: Send) -> bool:
+        """Answer what was asked before; false where the ordinary way must."""
+        path: str = scope["path"]
+        ready: ReadyManifest | ReadyBlob | None = None
+        repository, found, name = path[4:].rpartition("/manifests/")
+        if found:
+            ready = self._hot.manifest(repository, name)
+        else:
+            repository, _, name = path[4:].rpartition("/blobs/")
+            ready = self._hot.blob(repository, name)
+        if ready is None:
+            return False
+        authorization = ""
+        for header, value in scope["headers"]:
+            if header in (b"range", b"if-none-match"):
+                return False
+            if header == b"authorization":
+                authorization = value.decode("latin-1")
+        if self._guard is not None:
+            try:
+                caller = self._guard.caller(authorization, _address(scope))
+            except DeniedError:
+                return False
+            if self._guard.may(caller, repository, "pull") is not Decision.ALLOWED:
+                return False
+        if isinstance(ready, ReadyBlob) and not (
+            "http.response.pathsend" in scope.get("extensions", ()) and still_there(ready)
+        ):
+            return False
+        await send({"type": "http.response.start", "status": 200, "headers": ready.headers})
+        if scope["method"] == "HEAD":
+            await send({"type": "http.response.body", "body": b""})
+        elif isinstance(ready, ReadyManifest):
+            await send({"type": "http.response.body", "body": ready.body})
+        else:
+            await send({"type": "http.response.pathsend", "path": ready.path})
+        return True
+
     async def _answer(self, request: Request) -> Response:
         try:
             kind, repository, name = parse_path(request.scope["path"])
             method = "GET" if request.method == "HEAD" else request.method
             handler = self._handlers[kind].get(method)
+            request.scope[CALLER] = self._caller(request)
             if handler is None:
                 raise RefusalError(
                     HTTPStatus.METHOD_NOT_ALLOWED,
@@ -124,7 +179,7 @@ class _Registry:
                     "the operation is unsupported",
                     headers={"Allow": ", ".join(self._handlers[kind]) or "GET"},
                 )
-            self._may(request, repository, _ACTIONS.get(request.method, "push") if kind != "upload" else "push")
+            self._may(request, repository, _action(kind, request.method))
             return await handler(request, repository, name)
         except RefusalError as error:
             return refusal(error)
@@ -145,12 +200,57 @@ class _Registry:
             log.exception("request_failed", extra={"path": request.scope["path"]})
             return refusal(RefusalError(HTTPStatus.INTERNAL_SERVER_ERROR, "UNKNOWN", "the registry failed"))
 
-    def _may(self, request: Request, repository: str, action: str) -> None:
-        if self._authorize is None:
+    def _caller(self, request: Request) -> Caller:
+        if self._guard is None:
+            return ANONYMOUS
+        try:
+            return self._guard.caller(request.headers.get("authorization", ""), _address(request.scope))
+        except DeniedError as error:
+            raise self._login(request, "", "pull", error.message) from error
+
+    def _may(self, request: Request, repository: str, action: Action) -> None:
+        if self._guard is None:
             return
-        status = self._authorize(request.headers.get("authorization", ""), repository, action)
-        if status == HTTPStatus.UNAUTHORIZED:
-            ask = {"WWW-Authenticate": 'Basic realm="sallyport", charset="UTF-8"', **API}
-            raise RefusalError(status, "UNAUTHORIZED", "authentication required", headers=ask)
-        if status != HTTPStatus.OK:
-            raise RefusalError(HTTPStatus.FORBIDDEN, "DENIED", "requested access to the resource is denied")
+        decision = self._guard.may(request.scope[CALLER], repository, action)
+        if decision is Decision.LOGIN:
+            raise self._login(request, repository, action, "authentication required")
+        if decision is not Decision.ALLOWED:
+            raise RefusalError(
+                HTTPStatus.FORBIDDEN,
+                "DENIED",
+                "requested access to the resource is denied",
+                details=({"repository": repository, "action": action},),
+            )
+
+    def _lists(self, request: Request, repository: str) -> bool:
+        """Whether the caller may know of the repository."""
+        return self._guard is None or self._guard.may(request.scope[CALLER], repository, "pull") is Decision.ALLOWED
+
+    def _login(self, request: Request, repository: str, action: Action, message: str) -> RefusalError:
+        assert self._guard is not None
+        host = request.headers.get("host", "")
+        challenge = self._guard.challenge(f"{request.scope['scheme']}://{host}", repository, action)
+        return RefusalError(
+            HTTPStatus.UNAUTHORIZED, "UNAUTHORIZED", message, headers={"WWW-Authenticate": challenge, **API}
+        )
+
+
+def _action(kind: str, method: str) -> Action:
+    if kind == "upload":
+        return "push"
+    if kind in ("base", "catalog"):
+        return "list"
+    return _ACTIONS.get(method, "push")
+
+
+def _address(scope: Scope) -> str:
+    client = scope.get("client")
+    return str(client[0]) if client else ""
+
+
+def _forget(who: str, verb: str, repository: str, subject: str, detail: Mapping[str, str]) -> None:
+    """Nobody wants to know."""
+
+
+def _endless(repository: str) -> int | None:  # noqa: ARG001
+    return None

@@ -7,6 +7,7 @@ from sallyport.store.model import Collected, Event, Held, Problem, Tag
 from sallyport.store.state import State
 from sallyport.store.store import Store, open_store
 from sallyport.store.verify import verify_store
+from sallyport.store.watch import Watch
 
 __all__ = [
     "BlobStore",
@@ -19,6 +20,7 @@ __all__ = [
     "State",
     "Store",
     "Tag",
+    "Watch",
     "collect_garbage",
     "open_store",
     "verify_store",

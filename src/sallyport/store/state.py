@@ -10,6 +10,7 @@ from sallyport.oci import Descriptor, Digest, is_repository, is_tag, parse_json,
 from sallyport.store.database import Database, Row
 from sallyport.store.journal import GENESIS, read_line, seal, verify_chain
 from sallyport.store.model import Event, Held, Tag
+from sallyport.store.watch import Watch
 
 
 class State:
@@ -27,10 +28,23 @@ class State:
         """
         self._clock = clock
         self._database = Database(url)
+        self._watches: list[Watch] = []
 
     def close(self) -> None:
         """Let go of the file; call it when no other thread uses this."""
+        for watch in self._watches:
+            watch.close()
         self._database.close()
+
+    def watch(self) -> Watch:
+        """Notices changes by anybody; it is closed with the state.
+
+        Raises:
+            StorageError: the file cannot be read.
+        """
+        watch = Watch(self._database.path)
+        self._watches.append(watch)
+        return watch
 
     def damage(self) -> list[str]:
         """What the database finds wrong with itself; empty means whole."""
