@@ -17,6 +17,9 @@ from sallyport.registry.requests import CALLER, parse_digest, read_body
 from sallyport.registry.rights import Rights, missing
 from sallyport.store import Store
 
+TAGS = 100
+"""Tags that one push of a manifest by its digest may set."""
+
 
 class Manifests:
     """The endpoints under ``manifests/``."""
@@ -62,13 +65,18 @@ class Manifests:
         return descriptor, read_blob(blobs, descriptor.digest, limit=MANIFEST_LIMIT)
 
     async def put(self, request: Request, repository: str, name: str) -> Response:
-        if ":" not in name and not is_tag(name):
+        tags = tuple(dict.fromkeys(request.query_params.getlist("tag"))) if ":" in name else (name,)
+        if not all(is_tag(tag) for tag in tags):
             raise RefusalError(HTTPStatus.BAD_REQUEST, "MANIFEST_INVALID", "that is neither a tag nor a digest")
+        if len(tags) > TAGS:
+            raise RefusalError(HTTPStatus.REQUEST_URI_TOO_LONG, "TAG_INVALID", f"more than {TAGS} tags at once")
         raw = await read_body(request, MANIFEST_LIMIT)
         kind = request.headers.get("content-type", "")
-        return await to_thread.run_sync(self._keep, str(request.scope[CALLER]), repository, name, raw, kind)
+        return await to_thread.run_sync(self._keep, str(request.scope[CALLER]), repository, name, tags, raw, kind)
 
-    def _keep(self, who: str, repository: str, name: str, raw: bytes, kind: str) -> Response:
+    def _keep(  # noqa: PLR0917 - to_thread passes by position
+        self, who: str, repository: str, name: str, tags: tuple[str, ...], raw: bytes, kind: str
+    ) -> Response:
         try:
             manifest = parse_manifest(raw, kind)
         except DamagedError as error:
@@ -96,25 +104,31 @@ class Manifests:
                 raise RefusalError(
                     HTTPStatus.FORBIDDEN, "DENIED", f"quota exceeded: {repository} may hold {limit} bytes"
                 )
-            tag = "" if ":" in name else name
-            known = store.state.tag(repository, tag) if tag else None
-            if known is not None and known.immutable and known.descriptor.digest != digest:
-                raise ImmutableTagError("the tag is immutable and names another digest", "")
+            before = {tag: store.state.tag(repository, tag) for tag in tags}
+            for known in before.values():
+                if known is not None and known.immutable and known.descriptor.digest != digest:
+                    raise ImmutableTagError(f"the tag {known.name} is immutable and names another digest", "")
             new = store.state.held(repository, digest) is None
             store.blobs.put(digest, len(raw), (raw,))
             store.state.hold(repository, descriptor, subject=manifest.subject.digest if manifest.subject else None)
-            moved = bool(tag) and store.state.set_tag(
-                repository, tag, descriptor, immutable=self._immutable(repository, tag)
-            )
+            moved = [
+                tag
+                for tag in tags
+                if store.state.set_tag(repository, tag, descriptor, immutable=self._immutable(repository, tag))
+            ]
         if new:
             self._note(who, "pushed", repository, f"{repository}@{digest}", {})
-        if moved:
-            before = {"before": str(known.descriptor.digest)} if known is not None else {}
-            self._note(who, "tagged", repository, f"{repository}:{tag}@{digest}", before)
+        for tag in moved:
+            known = before[tag]
+            detail = {"before": str(known.descriptor.digest)} if known is not None else {}
+            self._note(who, "tagged", repository, f"{repository}:{tag}@{digest}", detail)
         headers = {"Location": f"/v2/{repository}/manifests/{digest}", "Docker-Content-Digest": str(digest)}
         if manifest.subject is not None:
             headers["OCI-Subject"] = str(manifest.subject.digest)
-        return Response(status_code=HTTPStatus.CREATED, headers=headers)
+        response = Response(status_code=HTTPStatus.CREATED, headers=headers)
+        for tag in tags if ":" in name else ():
+            response.headers.append("OCI-Tag", tag)
+        return response
 
     async def delete(self, request: Request, repository: str, name: str) -> Response:
         if not await to_thread.run_sync(self._forget, repository, name):

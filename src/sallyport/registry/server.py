@@ -1,4 +1,5 @@
-"""A registry over a store. Source: OCI distribution-spec 1.1, all four categories.
+"""A registry over a store. Source: OCI distribution-spec 1.1, all four categories, and what came after
+it: several tags set by one push of a digest (``?tag=``, answered by ``OCI-Tag``).
 
 Decisions where the specification leaves room:
 
