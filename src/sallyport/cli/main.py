@@ -21,6 +21,7 @@ def build_app() -> object:
     from sallyport.cli import (
         audit,
         bundle,
+        deliver,
         demo,
         gate,
         gc,
@@ -62,7 +63,7 @@ def build_app() -> object:
 
     # In the order of the pipeline, as the help shows them.
     for verb in (
-        init, plan, mirror, scan, patch, gate, release, bundle, receive, promote, gitops, audit,
+        init, plan, mirror, scan, patch, gate, release, bundle, receive, promote, deliver, gitops, audit,
         run, serve, status, verify, gc, demo,
     ):  # fmt: skip
         app.command(verb.__name__.rpartition(".")[2])(verb.command)

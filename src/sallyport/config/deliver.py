@@ -39,6 +39,10 @@ class DestinationSection(Section, frozen=True, kw_only=True):
         Meta(description="newest releases; what the inside's channel names; every tag"),
     ] = "releases"
     api: Annotated[str, Meta(description="address of its management interface; https://registry when left out")] = ""
+    token_file: Annotated[
+        str,
+        Meta(description="file with the token of its management interface; the registry's login when left out"),
+    ] = ""
     create: Annotated[
         bool, Meta(description="make missing projects and repositories, and their immutability rules")
     ] = True
