@@ -107,6 +107,7 @@ def _deliver_one(site: Site, section: DestinationSection, *, dry_run: bool) -> D
             items,
             site.store.blobs,
             dry_run=dry_run,
+            absent={name for thing in made for name in thing.repositories},
             progress=site.progress,
             executor=site.executor,
         )

@@ -35,7 +35,7 @@ class Artifactory:
     def names(self, repositories: Sequence[str]) -> Mapping[str, str]:
         return self.place.names(repositories)
 
-    def prepare(self, repositories: Sequence[str], *, dry_run: bool) -> tuple[Made, ...]:  # noqa: ARG002
+    def prepare(self, repositories: Sequence[str], *, dry_run: bool) -> tuple[Made, ...]:
         if not self.place.settings.create:
             return ()
         key = self.place.key
@@ -64,7 +64,7 @@ class Artifactory:
             status, value = self.api.ask("PUT", path, body)
             if status not in (200, 201):
                 raise self.api.refusal(f"the repository {key}", status, value)
-        return (Made("repository", key),)
+        return (Made("repository", key, repositories=tuple(repositories)),)
 
     def finish(self, pushed: Sequence[tuple[str, str]], *, now: datetime) -> tuple[Made, ...]:  # noqa: ARG002
         """Nothing follows."""

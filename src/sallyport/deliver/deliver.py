@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from sallyport.deliver.classic import merge, shared
 from sallyport.deliver.model import Attachment, Delivered, Item, Planned
 from sallyport.engine import Executor, Inline, Progress, Silent
 from sallyport.errors import SallyportError, StorageError
-from sallyport.oci import BlobReader, Digest, Manifest, load_manifest, walk
+from sallyport.oci import BlobReader, Digest, Manifest, load_manifest, reachable, walk
 from sallyport.registry import PushPlan, RegistryClient, carry_out, plan_push
 
 _SILENT = Silent()
@@ -60,10 +60,14 @@ def deliver(
     blobs: BlobReader,
     *,
     dry_run: bool = False,
+    absent: Collection[str] = (),
     progress: Progress = _SILENT,
     executor: Executor = _INLINE,
 ) -> tuple[Delivered, ...]:
     """Bring every item to ``names[item.repository]``; one that fails holds up no other.
+
+    A dry run does not ask for their repositories in ``absent``: they would only be made, and products say of what
+    is not there that it is forbidden.
 
     Raises:
         StorageError: our own disk fails.
@@ -74,6 +78,9 @@ def deliver(
         there = names[item.repository]
         reference = f"{client.registry}/{there}:{item.tags[0]}"
         digest = item.descriptor.digest
+        if dry_run and there in absent:
+            results.append(Delivered(item.name, reference, digest, _size(item, blobs), "to send"))
+            continue
         try:
             planned = plan_item(client, there, item, blobs, executor=executor)
             if planned.there:
@@ -92,6 +99,12 @@ def deliver(
         else:
             held.update(dict.fromkeys(_blobs(planned.image, blobs), there))
     return tuple(results)
+
+
+def _size(item: Item, blobs: BlobReader) -> int:
+    everything = [item.descriptor, *(one.descriptor for one in item.attached)]
+    sizes = {below.digest: below.size for one in everything for below in reachable(blobs, one)}
+    return sum(sizes.values())
 
 
 def _blobs(plan: PushPlan, blobs: BlobReader) -> tuple[Digest, ...]:

@@ -53,7 +53,8 @@ class Harbor:
         for project in dict.fromkeys(name.partition("/")[0] for name in repositories):
             found = self._project(project)
             if found is None:
-                made.append(Made("project", project))
+                inside = tuple(name for name in repositories if name.startswith(f"{project}/"))
+                made.append(Made("project", project, repositories=inside))
                 if not dry_run:
                     self._create("project", "/projects", {"project_name": project, "metadata": {"public": "false"}})
                     found = self._project(project)

@@ -69,6 +69,7 @@ class Made:
     name: str
     secret: str = field(default="", repr=False)  # shown once; nobody can ask for it again
     problem: str = ""  # why it could not be made; images are delivered all the same
+    repositories: tuple[str, ...] = ()  # theirs that are not there without it
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ class Nexus:
     def names(self, repositories: Sequence[str]) -> Mapping[str, str]:
         return self.place.names(repositories)
 
-    def prepare(self, repositories: Sequence[str], *, dry_run: bool) -> tuple[Made, ...]:  # noqa: ARG002
+    def prepare(self, repositories: Sequence[str], *, dry_run: bool) -> tuple[Made, ...]:
         if not self.place.settings.create:
             return ()
         key = self.place.key
@@ -47,7 +47,7 @@ class Nexus:
             status, value = self.api.ask("POST", "/repositories/docker/hosted", self._body())
             if status != HTTPStatus.CREATED:
                 raise self.api.refusal(f"the repository {key}", status, value)
-        return (Made("repository", key),)
+        return (Made("repository", key, repositories=tuple(repositories)),)
 
     def finish(self, pushed: Sequence[tuple[str, str]], *, now: datetime) -> tuple[Made, ...]:  # noqa: ARG002
         """Nothing follows."""

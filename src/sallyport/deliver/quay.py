@@ -58,7 +58,7 @@ class Quay:
                 continue
             if status != HTTPStatus.NOT_FOUND:
                 raise self.api.refusal(f"a look at {name}", status, value)
-            made.append(Made("repository", name))
+            made.append(Made("repository", name, repositories=(name,)))
             if not dry_run:
                 self._create(name, organisation, rest)
         return tuple(made)
