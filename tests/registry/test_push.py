@@ -13,7 +13,7 @@ import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sallyport.engine import Http, Threads
-from sallyport.errors import ConflictError, DeniedError, UnreachableError
+from sallyport.errors import ConflictError, DeniedError, UnknownMediaTypeError, UnreachableError
 from sallyport.oci import (
     EMPTY_CONFIG,
     Descriptor,
@@ -323,3 +323,30 @@ def test_an_entry_that_another_writer_dropped_is_put_back() -> None:
 
     keep_referrer(read, written.append, mine, what="app:sha256-0", sleep=lambda _: None)
     assert {item.digest for item in written[-1].manifests} == {theirs.digest, mine.digest}
+
+
+def test_a_registry_that_fails_while_another_writes_is_asked_again_and_one_that_is_down_is_not_for_ever() -> None:
+    written: list[Index] = []
+    fails = [True, True, False, True]
+    asked: list[bool] = []
+
+    def read() -> Index | None:
+        asked.append(True)
+        if fails and fails.pop(0):
+            raise UnreachableError("the registry failed (500)", "wait")
+        return written[-1] if written else None
+
+    keep_referrer(read, written.append, MANIFEST.descriptor, what="app:sha256-0", sleep=lambda _: None)
+    assert [len(index.manifests) for index in written] == [1]
+    asked.clear()
+    fails.extend([True] * 99)
+    with pytest.raises(UnreachableError, match="500"):
+        keep_referrer(read, written.append, MANIFEST.descriptor, what="app:sha256-0", sleep=lambda _: None)
+    assert len(asked) == 6
+
+
+def test_a_manifest_of_schema_1_is_refused_before_its_digest_is_looked_at(odd: Any, http: Http) -> None:
+    kind = "application/vnd.docker.distribution.manifest.v1+prettyjws"
+    odd.answer = lambda handler: handler.say(200, b"{}", Content_Type=kind, Docker_Content_Digest=str(Digest.of(b"x")))
+    with pytest.raises(UnknownMediaTypeError, match="v1"):
+        RegistryClient(http, odd.registry).manifest("app", "1")

@@ -14,6 +14,7 @@ from sallyport.errors import (
     MalformedError,
     NotFoundError,
     SallyportError,
+    UnknownMediaTypeError,
     UnreachableError,
 )
 from sallyport.oci import parse_json
@@ -96,3 +97,11 @@ def next_page(link: str) -> str:
         if target.startswith("<") and target.endswith(">") and "rel=next" in words:
             return target[1:-1]
     return ""
+
+
+def unknown_kind(what: str, kind: str) -> UnknownMediaTypeError:
+    """The error for a manifest of a family that nothing here understands, schema 1 above all."""
+    return UnknownMediaTypeError(
+        f"{what} is {kind[:80]!r}, which is no image manifest or index",
+        "only OCI and Docker schema 2 are understood: ask the publisher to push it with a current tool",
+    )

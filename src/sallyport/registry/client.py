@@ -22,7 +22,6 @@ from sallyport.errors import (
     NotFoundError,
     OversizeError,
     SallyportError,
-    UnknownMediaTypeError,
     UnreachableError,
     UsageError,
 )
@@ -40,7 +39,7 @@ from sallyport.oci import (
     parse_json,
     parse_manifest,
 )
-from sallyport.registry.answers import failure, location, next_page, refuses_to_overwrite
+from sallyport.registry.answers import failure, location, next_page, refuses_to_overwrite, unknown_kind
 from sallyport.registry.auth import Authorizer
 from sallyport.registry.credentials import Credentials
 from sallyport.registry.fallback import keep_referrer
@@ -49,6 +48,7 @@ from sallyport.registry.upload import NoSessions, Sessions, Upload, send_blob
 
 _KINDS = media_types.MANIFESTS | media_types.INDEXES
 _ACCEPT = ", ".join(sorted(_KINDS))
+_SCHEMA_1 = "application/vnd.docker.distribution.manifest.v1"
 _PAGE_LIMIT = 8 * 1024 * 1024  # bytes of one page of tags
 _PAGES = 1000
 _PAGE = 1000  # tags asked for at a time
@@ -144,10 +144,7 @@ class RegistryClient:
                 if int(size) > MANIFEST_LIMIT:
                     raise OversizeError(f"the manifest of {what} has {size[:20]} bytes", "refuse it")
                 if kind not in _KINDS:
-                    raise UnknownMediaTypeError(
-                        f"{what} is {kind[:80]!r}, which is no image manifest or index",
-                        "only OCI and Docker schema 2 are understood: ask the publisher to push it with a current tool",
-                    )
+                    raise unknown_kind(what, kind)
                 found = Descriptor(kind, int(size), Digest.parse(digest))
                 _expect(found.digest, name, what)
                 return found
@@ -187,6 +184,8 @@ class RegistryClient:
             if response.status != HTTPStatus.OK:
                 raise failure(response, what)
             kind = _media_type(response)
+            if kind.startswith(_SCHEMA_1):  # whose digest is over a part of it only
+                raise unknown_kind(what, kind)
             raw = response.read(MANIFEST_LIMIT)
             stated = response.headers.get("docker-content-digest", "")
         wanted = [Digest.parse(stated)] if stated else []

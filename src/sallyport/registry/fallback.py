@@ -16,6 +16,7 @@ from sallyport.errors import UnreachableError
 from sallyport.oci import NO_ANNOTATIONS, Descriptor, Digest, Index, build_index
 
 _TRIES = 24
+_FAILURES = 6  # of the registry itself, one after the other
 _LEAST_S = 0.05
 _LONGEST_S = 5.0
 
@@ -33,19 +34,27 @@ def keep_referrer(
     Whatever this call has seen in the list and does not find again it puts back, too.
 
     Raises:
-        UnreachableError: others undid it again and again.
+        UnreachableError: others undid it again and again, or the registry fails.
     """
     seen: dict[Digest, Descriptor] = {}
+    failures = 0
     for number in range(_TRIES):
         begun = time.monotonic()
-        there = read()
-        known = {item.digest: item for item in there.manifests} if there else {}
-        seen = {**known, **{digest: item for digest, item in seen.items() if digest not in known}}
-        missing = [item for digest, item in {mine.digest: mine, **seen}.items() if digest not in known]
-        if not missing:
-            return
-        write(build_index((*known.values(), *missing), annotations=there.annotations if there else NO_ANNOTATIONS))
-        seen[mine.digest] = mine
+        try:
+            there = read()
+            known = {item.digest: item for item in there.manifests} if there else {}
+            seen = {**known, **{digest: item for digest, item in seen.items() if digest not in known}}
+            missing = [item for digest, item in {mine.digest: mine, **seen}.items() if digest not in known]
+            if not missing:
+                return
+            write(build_index((*known.values(), *missing), annotations=there.annotations if there else NO_ANNOTATIONS))
+            seen[mine.digest] = mine
+            failures = 0
+        except UnreachableError:
+            # Some registries fail for whoever asks for a tag while another writes it.
+            failures += 1
+            if failures == _FAILURES:
+                raise
         # Somebody who read before we wrote writes within about the time that we needed ourselves.
         pause = 2 * max(_LEAST_S, time.monotonic() - begun) * random.uniform(1.0, 1.5 + number / 4)  # noqa: S311
         sleep(min(_LONGEST_S, pause))
