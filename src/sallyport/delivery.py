@@ -6,7 +6,8 @@ What goes is decided here (releases, what the channel names, or everything), how
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
 
 from sallyport import steps
 from sallyport.bundle import Released
@@ -26,7 +27,7 @@ from sallyport.errors import ConfigError, UsageError
 from sallyport.gate import Passed
 from sallyport.ledger import Ledger
 from sallyport.oci import walk
-from sallyport.registry import is_loopback, load_credentials
+from sallyport.registry import http_for, is_loopback, load_credentials
 from sallyport.sign import attached
 from sallyport.site import Site
 from sallyport.store import State
@@ -82,17 +83,13 @@ def deliver_all(site: Site, *, name: str = "", dry_run: bool = False) -> tuple[D
 
 
 def _deliver_one(site: Site, section: DestinationSection, *, dry_run: bool) -> Delivery:
-    from sallyport.engine import Http
-
     settings = _settings(site, section)
-    host = settings.registry
-    reach = next((one for one in site.config.outside.registries if one.name == host), None)
-    ca = site.path(reach.ca) if reach is not None and reach.ca else None
-    proxy = "" if reach is None else reach.proxy
-    proxies = {"http": proxy, "https": proxy} if proxy not in ("", "none") else {}
-    login = load_credentials(host).login(host)
+    login = load_credentials(settings.registry).login(settings.registry)
+    # The management interface has the certificates and the proxy of its registry.
+    *_, route = site.reach().routes(settings.registry, "a", by_digest=True)
+    place = replace(route.endpoint, location=urlsplit(settings.api).netloc or settings.registry)
     with (
-        Http(ca=ca, proxies=proxies if proxy else None) as http,
+        http_for(place) as http,
         site.clients(sessions=UploadSessions(site.store.state)) as client_for,
         # The lease keeps the collector out while blobs are read.
         site.store.lease(),

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sallyport.engine import Http
 from sallyport.oci import Descriptor, Digest, Manifest, build_manifest, load_manifest
 from sallyport.registry import RegistryClient
 from sallyport.sign import classic_tag
-from sallyport.store import verify_store
+from sallyport.store import Held, Store, verify_store
 
 REPOSITORY, TAG = "library/web", "12-20261124.1"
 
@@ -271,3 +276,63 @@ def test_the_words_on_the_terminal(scene: Any, serving: Any, products: Any, caps
     said = capsys.readouterr().out
     assert "made robot account robot$fleet+puller; its secret, shown this once: s3cret" in said
     assert json.dumps(TAG)[1:-1] in said
+
+
+@dataclass
+class Deadly:
+    """Kills a process at its third piece of a blob, and counts how many bytes of pieces came."""
+
+    app: ASGIApp
+    victim: int = 0
+    pieces: int = 0
+    came: int = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "PATCH":
+            self.pieces += 1
+            if self.victim and self.pieces == 3:
+                os.kill(self.victim, signal.SIGKILL)
+                return
+            self.came += int(dict(scope["headers"])[b"content-length"])
+        await self.app(scope, receive, send)
+
+
+def test_a_killed_delivery_goes_on_in_the_middle_of_a_blob(
+    scene: Any, serving: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deadly, there, store = serving(Deadly)
+    scene.configure({"name": "plain", "registry": there.registry})
+    chunk = 1000
+    code = (
+        "import sallyport.registry.upload as upload, sys\n"
+        f"upload.CHUNK = {chunk}\n"
+        "sys.stdin.readline()\n"
+        "from sallyport.cli.main import run_app\n"
+        f"run_app(['deliver', '--config', {str(scene.folder)!r}])\n"
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    deadly.victim = child.pid
+    child.communicate(b"go\n", timeout=60)
+    assert child.returncode == -signal.SIGKILL
+    assert store.state.tag(REPOSITORY, TAG) is None
+    with scene.store() as mine:
+        assert len([*mine.state.facts("upload")]) >= 1
+
+    deadly.victim = 0
+    monkeypatch.setattr("sallyport.registry.upload.CHUNK", chunk)
+    assert states(scene.deliver()) == ["sent"]
+    assert store.state.tag(REPOSITORY, TAG).descriptor.digest == scene.index.digest
+    assert verify_store(store) == ()
+    with scene.store() as mine:
+        sizes = [blob.size for held in mine.state.manifests(REPOSITORY) for blob in blobs_of(mine, held)]
+        assert [*mine.state.facts("upload")] == []
+    # At most the piece that was under way when it died, for each of the uploads that were, went twice.
+    assert max(sizes) > 3 * chunk
+    assert deadly.came <= sum(size for size in sizes if size > chunk) + 4 * chunk
+
+
+def blobs_of(store: Store, held: Held) -> tuple[Descriptor, ...]:
+    manifest = load_manifest(store.blobs, held.descriptor)
+    return manifest.blobs if isinstance(manifest, Manifest) else ()

@@ -7,7 +7,7 @@ from sallyport.registry.credentials import Credentials, DockerConfig, Login, One
 from sallyport.registry.limits import RateLimit
 from sallyport.registry.push import FOREIGN, PushPlan, carry_out, plan_push, push_image
 from sallyport.registry.reach import Endpoint, Mirror, Reach, Rule
-from sallyport.registry.reached import open_clients
+from sallyport.registry.reached import http_for, open_clients
 from sallyport.registry.registries_conf import read_registries_conf
 from sallyport.registry.serving import Serving, serve
 from sallyport.registry.upload import Sessions
@@ -32,6 +32,7 @@ __all__ = [
     "Serving",
     "Sessions",
     "carry_out",
+    "http_for",
     "is_loopback",
     "is_release_tag",
     "load_credentials",

@@ -247,7 +247,7 @@ def open_clients(
                 client = known.get((endpoint, mirror))
                 if client is None:
                     http = stack.enter_context(
-                        _http(endpoint, environ, timeout_s=timeout_s, retries=1 if mirror else 4)
+                        http_for(endpoint, environ=environ, timeout_s=timeout_s, retries=1 if mirror else 4)
                     )
                     client = known[endpoint, mirror] = RegistryClient(
                         http,
@@ -268,7 +268,10 @@ def open_clients(
         yield client_for
 
 
-def _http(endpoint: Endpoint, environ: Mapping[str, str], *, timeout_s: float, retries: int) -> Http:
+def http_for(
+    endpoint: Endpoint, *, environ: Mapping[str, str] = os.environ, timeout_s: float = 60.0, retries: int = 4
+) -> Http:
+    """A client for one place: its authorities, our certificate, its proxy, and so many requests at a time."""
     authorities, ours = endpoint.authorities, None
     if endpoint.certificate is not None and endpoint.key is not None:
         ours = ClientCertificate(endpoint.certificate, endpoint.key)
