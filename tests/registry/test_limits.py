@@ -129,3 +129,23 @@ def test_a_registry_that_ignores_conditions_is_understood_too(odd: Any, http: An
     client = RegistryClient(http, odd.registry)
     assert client.changed("app", "1", MANIFEST.digest) is None
     assert client.changed("app", "1", Digest.of(b"older")) == MANIFEST
+
+
+def test_everybody_waits_and_one_line_says_so(odd: Any, http: Any) -> None:
+    odd.answer = lambda handler: handler.say(
+        200,
+        MANIFEST.raw,
+        Content_Type=media_types.OCI_MANIFEST,
+        Docker_Content_Digest=str(MANIFEST.digest),
+        RateLimit_Remaining="0",
+        RateLimit_Reset="40",
+    )
+    naps: list[float] = []
+    heard = Heard()
+    client = RegistryClient(http, odd.registry, sleep=naps.append, progress=heard)
+    for _ in range(4):
+        client.head("app", "1")
+    assert len(naps) == 3
+    assert [line for line in heard.lines if "waiting" in line] == [
+        f"note: {odd.registry} allows nothing more for 40 s; waiting"
+    ]

@@ -45,12 +45,14 @@ def command(
         for one in deliveries
         for image in one.images
     ]
+    images = [image for one in deliveries for image in one.images if image.state in ("sent", "to send")]
+    total = f"{'would send' if dry_run else 'sent'} {size(sum(i.bytes for i in images))} for {len(images)} images"
     show(
         deliveries,
         as_json=as_json,
         headers=("destination", "image", "there", ">bytes", ""),
         rows=rows,
-        note="\n".join(made if rows else [*made, "there is nothing to deliver: release or receive an image first"]),
+        note="\n".join([*made, total if rows else "there is nothing to deliver: release or receive an image first"]),
     )
     failed = [image for one in deliveries for image in one.failed]
     for image in failed:

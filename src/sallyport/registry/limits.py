@@ -76,6 +76,7 @@ class Allowance:
         self._known: RateLimit | None = None
         self._again = 0.0  # when, on the monotonic clock, there is something left again
         self._told = False
+        self._waiting = False
 
     def note(self, headers: Mapping[str, str]) -> None:
         """Read one answer."""
@@ -100,9 +101,11 @@ class Allowance:
         """Until there is something left again, where that is known and not far."""
         with self._lock:
             left = self._again - time.monotonic()
-            self._again = 0.0 if left <= LONGEST_PAUSE_S else self._again
-        if 0 < left <= LONGEST_PAUSE_S:
+            waits = 0 < left <= LONGEST_PAUSE_S
+            tell, self._waiting = waits and not self._waiting, waits
+        if tell:
             self._progress.say(f"note: {self._registry} allows nothing more for {left:.0f} s; waiting")
+        if waits:
             self._sleep(left)
 
 
