@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -336,3 +336,33 @@ def test_a_killed_delivery_goes_on_in_the_middle_of_a_blob(
 def blobs_of(store: Store, held: Held) -> tuple[Descriptor, ...]:
     manifest = load_manifest(store.blobs, held.descriptor)
     return manifest.blobs if isinstance(manifest, Manifest) else ()
+
+
+def test_what_several_tags_share_is_asked_for_and_counted_once(scene: Any, serving: Any) -> None:
+    counted, there, _ = serving(Counted)
+    with scene.store() as mine:
+        for number in range(20):
+            mine.state.set_tag(REPOSITORY, f"edge{number}", scene.index)
+    scene.configure({"name": "plain", "registry": there.registry, "what": "everything"})
+    plan = scene.deliver("--dry-run")
+    sizes = sorted(image["bytes"] for image in plan[0]["images"])
+    assert sizes[-1] > 10_000
+    assert sizes[-2] == scene.index.size, "the others bring only their tag"
+    scene.deliver()
+    counted.seen.clear()
+    assert states(scene.deliver()) == ["there"] * 21
+    asked = [line for line in counted.seen if "/blobs/" in line]
+    assert len([line for line in asked if line.startswith("HEAD")]) == len(set(asked))
+
+
+@dataclass
+class Counted:
+    """Notes every request."""
+
+    app: ASGIApp
+    seen: list[str] = field(default_factory=list)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            self.seen.append(f"{scope['method']} {scope['path']}")
+        await self.app(scope, receive, send)

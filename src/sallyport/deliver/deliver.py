@@ -9,7 +9,7 @@ from sallyport.deliver.classic import merge, shared
 from sallyport.deliver.model import Attachment, Delivered, Item, Planned
 from sallyport.engine import Executor, Inline, Progress, Silent
 from sallyport.errors import SallyportError, StorageError
-from sallyport.oci import BlobReader, Digest, Manifest, load_manifest, reachable, walk
+from sallyport.oci import BlobReader, Digest, Manifest, load_manifest, reachable
 from sallyport.registry import PushPlan, RegistryClient, carry_out, plan_push
 
 _SILENT = Silent()
@@ -17,14 +17,20 @@ _INLINE = Inline()
 
 
 def plan_item(
-    client: RegistryClient, there: str, item: Item, blobs: BlobReader, *, executor: Executor = _INLINE
+    client: RegistryClient,
+    there: str,
+    item: Item,
+    blobs: BlobReader,
+    *,
+    known: Collection[Digest] = (),
+    executor: Executor = _INLINE,
 ) -> Planned:
-    """What ``item`` needs in their repository ``there``; every manifest and blob is asked for.
+    """What ``item`` needs in their repository ``there``; every manifest and blob that is not ``known`` is asked for.
 
     Raises:
         as :func:`sallyport.registry.plan_push`.
     """
-    image = plan_push(client, there, item.tags, blobs, item.descriptor, executor=executor)
+    image = plan_push(client, there, item.tags, blobs, item.descriptor, known=known, executor=executor)
     attached = tuple((one, _plan_attachment(client, there, one, blobs, executor=executor)) for one in item.attached)
     return Planned(item, f"{client.registry}/{there}:{item.tags[0]}", image, attached)
 
@@ -74,22 +80,32 @@ def deliver(
     """
     results: list[Delivered] = []
     held: dict[Digest, str] = {}  # where over there a blob is, so that it is taken over rather than sent again
-    for item in items:
-        there = names[item.repository]
+    known: dict[str, set[Digest]] = {}  # what is in which of their repositories by now, or would be
+    said: dict[str, set[tuple[Digest, str]]] = {}  # and what is attached there
+    for whole in items:
+        there = names[whole.repository]
+        attached = said.setdefault(there, set())
+        # Several tags of one image have the same signatures.
+        new = tuple(one for one in whole.attached if (one.descriptor.digest, one.tag) not in attached)
+        item = replace(whole, attached=new)
         reference = f"{client.registry}/{there}:{item.tags[0]}"
         digest = item.descriptor.digest
-        if dry_run and there in absent:
-            results.append(Delivered(item.name, reference, digest, _size(item, blobs), "to send"))
-            continue
+        mine = known.setdefault(there, set())
         try:
-            planned = plan_item(client, there, item, blobs, executor=executor)
-            if planned.there:
-                results.append(Delivered(item.name, reference, digest, 0, "there"))
-            elif dry_run:
-                results.append(Delivered(item.name, reference, digest, planned.bytes, "to send"))
+            if dry_run and there in absent:
+                size = _size(item, blobs, mine)
+                results.append(Delivered(item.name, reference, digest, size, "to send"))
             else:
-                sent = send_item(client, planned, blobs, mount_from=held, progress=progress, executor=executor)
-                results.append(Delivered(item.name, reference, digest, sent, "sent"))
+                planned = plan_item(client, there, item, blobs, known=mine, executor=executor)
+                if planned.there:
+                    results.append(Delivered(item.name, reference, digest, 0, "there"))
+                elif dry_run:
+                    results.append(Delivered(item.name, reference, digest, planned.bytes, "to send"))
+                else:
+                    sent = send_item(client, planned, blobs, mount_from=held, progress=progress, executor=executor)
+                    results.append(Delivered(item.name, reference, digest, sent, "sent"))
+            attached.update((one.descriptor.digest, one.tag) for one in new)
+            mine.update(one.digest for one in reachable(blobs, item.descriptor))
         except StorageError:
             raise
         except SallyportError as error:
@@ -97,24 +113,14 @@ def deliver(
                 Delivered(item.name, reference, digest, 0, "failed", error.message, error.mend, error.exit_code)
             )
         else:
-            held.update(dict.fromkeys(_blobs(planned.image, blobs), there))
+            held.update(dict.fromkeys(mine, there))
     return tuple(results)
 
 
-def _size(item: Item, blobs: BlobReader) -> int:
+def _size(item: Item, blobs: BlobReader, known: Collection[Digest]) -> int:
     everything = [item.descriptor, *(one.descriptor for one in item.attached)]
     sizes = {below.digest: below.size for one in everything for below in reachable(blobs, one)}
-    return sum(sizes.values())
-
-
-def _blobs(plan: PushPlan, blobs: BlobReader) -> tuple[Digest, ...]:
-    # What was there before is as good as what was sent now: both are there.
-    return tuple(
-        blob.digest
-        for _, manifest in walk(blobs, plan.descriptor)
-        if isinstance(manifest, Manifest)
-        for blob in manifest.blobs
-    )
+    return sum(size for digest, size in sizes.items() if digest not in known)
 
 
 def _plan_attachment(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -54,9 +54,12 @@ def plan_push(
     blobs: BlobReader,
     descriptor: Descriptor,
     *,
+    known: Collection[Digest] = (),
     executor: Executor = _INLINE,
 ) -> PushPlan:
     """Ask for every manifest and blob below ``descriptor``: that it is there itself does not mean that they are.
+
+    What is ``known`` to be in the repository, because it was asked for or sent a moment ago, is not asked for again.
 
     Raises:
         MissingBlobError, DigestMismatchError: our own bytes are not whole.
@@ -67,8 +70,11 @@ def plan_push(
     for _, manifest in manifests:
         if isinstance(manifest, Manifest):
             wanted.update({blob.digest: blob for blob in manifest.blobs})
+    wanted = {digest: blob for digest, blob in wanted.items() if digest not in known}
     plain = [b for b in wanted.values() if b.media_type not in FOREIGN or blobs.has(b.digest)]
-    below = {found.digest: (found, manifest) for found, manifest in reversed(manifests[1:])}
+    below = {
+        found.digest: (found, manifest) for found, manifest in reversed(manifests[1:]) if found.digest not in known
+    }
 
     def lacks_manifest(item: tuple[Descriptor, Manifest | Index]) -> bool:
         found, manifest = item
