@@ -55,10 +55,21 @@ class Scanned:
 
 
 def selectors(site: Site) -> tuple[Selector, ...]:
-    from sallyport.mirror import make_selector
+    from sallyport.mirror import locate, make_selector
 
     return tuple(
-        make_selector(section.source, section.tags, platforms=section.parsed_platforms(), to=section.to)
+        make_selector(
+            locate(section.source, site.root),
+            section.tags,
+            platforms=section.parsed_platforms(),
+            to=section.to,
+            digests=section.digests,
+            deny=section.deny,
+            immutable=section.immutable,
+            require=section.require,
+            attachments=section.attachments,
+            newest=section.newest or 0,
+        )
         for section in site.config.outside.mirror
     )
 
@@ -92,7 +103,7 @@ def mirror_all(site: Site) -> tuple[tuple[Mirrored, ...], tuple[Failure, ...]]:
             except StorageError:
                 raise  # a full disk is nobody's own fault, and everybody's end
             except SallyportError as error:
-                return Failure.of(str(selector.source), error)
+                return Failure.of(selector.files or str(selector.source), error)
 
         outcomes = tuple(site.executor.map(one, wanted))
     results = tuple(mirrored for outcome in outcomes if not isinstance(outcome, Failure) for mirrored in outcome)

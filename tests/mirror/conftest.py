@@ -53,3 +53,14 @@ def upstream(site: Any) -> Upstream:
 @pytest.fixture
 def clients(site: Any) -> Callable[[str], Any]:
     return lambda registry: site.client
+
+
+@pytest.fixture
+def run(upstream: Any, clients: Any, here: Any) -> Callable[..., Any]:
+    """Mirrors tags of ``team/app``."""
+    from sallyport.mirror import make_selector, mirror
+
+    def go(*tags: str, repository: str = "team/app", **options: Any) -> Any:
+        return mirror(clients, [make_selector(f"{upstream.registry}/{repository}", tags, **options)], here)
+
+    return go

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from sallyport.errors import (
     UnreachableError,
     UsageError,
 )
-from sallyport.mirror import Mirrored, make_selector, mirror, plan_mirror
+from sallyport.mirror import make_selector, mirror, plan_mirror
 from sallyport.oci import (
     Descriptor,
     Digest,
@@ -35,15 +34,6 @@ from sallyport.registry import RegistryClient, make_app, serve
 from sallyport.store import Store, collect_garbage, verify_store
 
 AMD64, ARM64 = Platform("linux", "amd64"), Platform("linux", "arm64")
-
-
-@pytest.fixture
-def run(upstream: Any, clients: Any, here: Store) -> Callable[..., tuple[Mirrored, ...]]:
-    def go(*tags: str, repository: str = "team/app", **options: Any) -> tuple[Mirrored, ...]:
-        selector = make_selector(f"{upstream.registry}/{repository}", tags, **options)
-        return mirror(clients, [selector], here)
-
-    return go
 
 
 def test_an_image_for_every_platform_arrives_whole(upstream: Any, here: Store, run: Any) -> None:
@@ -67,15 +57,19 @@ def test_an_image_for_every_platform_arrives_whole(upstream: Any, here: Store, r
     assert collect_garbage(here, grace_s=0).digests == ()
 
 
-def test_nothing_new_costs_one_head_for_a_tag(upstream: Any, site: Any, run: Any) -> None:
+def test_nothing_new_costs_a_head_and_one_look_for_new_signatures_for_each_tag(
+    upstream: Any, site: Any, run: Any
+) -> None:
     tags = ["1.0", "1.1", "1.2"]
     for tag in tags:
         upstream.publish(f"team/app:{tag}", upstream.build.index(tag))
     run(*tags)
     site.counted.take()
     again = run(*tags)
-    assert sorted(site.counted.take()) == [f"HEAD /v2/team/app/manifests/{tag}" for tag in tags]
-    assert [(done.requests, done.bytes, done.changed) for done in again] == [(1, 0, False)] * 3
+    digests = sorted(str(done.descriptor.digest) for done in again)
+    asked = [f"GET /v2/team/app/referrers/{digest}" for digest in digests]
+    assert sorted(site.counted.take()) == [*asked, *(f"HEAD /v2/team/app/manifests/{tag}" for tag in tags)]
+    assert [(done.requests, done.bytes, done.changed) for done in again] == [(2, 0, False)] * 3
 
 
 def test_a_moved_tag_costs_only_what_is_new(upstream: Any, site: Any, here: Store, run: Any) -> None:
@@ -146,7 +140,7 @@ def test_one_platform_of_many(upstream: Any, site: Any, here: Store, run: Any) -
 
     site.counted.take()
     (again,) = run("1.0", **options)
-    assert site.counted.take() == ["HEAD /v2/team/app/manifests/1.0"]
+    assert [line.split()[0] for line in site.counted.take()] == ["HEAD", "GET"]
     assert (again.descriptor, again.changed) == (done.descriptor, False)
 
     (more,) = run("1.0")
@@ -222,7 +216,7 @@ def test_a_plan_says_what_would_move_and_moves_nothing(upstream: Any, clients: A
     (done,) = mirror(clients, [selector], here, executor=Inline())
     assert (planned.bytes, planned.descriptor) == (done.bytes, done.descriptor)
     (planned,) = plan_mirror(clients, [selector], here)
-    assert (planned.needed, planned.bytes, planned.requests) == (False, 0, 1)
+    assert (planned.needed, planned.bytes, planned.requests) == (False, 0, 2)
 
 
 def test_two_images_under_one_name_are_a_mistake(upstream: Any, clients: Any, here: Store) -> None:
@@ -255,7 +249,7 @@ def test_a_layer_that_must_not_be_handed_on_stays_where_it_is(upstream: Any, her
     manifest = build_manifest(config, [absent, upstream.build.blob(b"layer", media_types.OCI_LAYER_GZIP)])
     upstream.publish("team/app:1.0", upstream.build.blob(manifest.raw, manifest.media_type))
     assert run("1.0")[0].changed
-    assert run("1.0")[0].requests == 1
+    assert run("1.0")[0].requests == 2
     assert verify_store(here) == ()
 
 
@@ -276,7 +270,7 @@ def test_a_note_of_another_version_is_no_obstacle(upstream: Any, here: Store, ru
     ((key, _),) = here.state.facts("mirrored")
     here.state.put_fact("mirrored", key, b'{"older":1}')
     assert run("1.0")[0].bytes == 0
-    assert run("1.0")[0].requests == 1
+    assert run("1.0")[0].requests == 2
 
 
 def test_a_plan_that_cannot_be_made_says_why(upstream: Any, clients: Any, here: Store) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from sallyport.config.section import Duration, Section
+from sallyport.config.section import Section
 from sallyport.oci import Platform
 
 Meta = msgspec.Meta
@@ -25,17 +25,13 @@ class MirrorSection(Section, frozen=True, kw_only=True):
     ] = msgspec.field(name="from")
     tags: Annotated[
         tuple[str, ...],
-        Meta(
-            description="tags (12-slim), globs (12.*), re:…, semver:>=1.2 <2, calendar:>=2026.01; "
-            "!… takes some away again"
-        ),
+        Meta(description="tags (12-slim), globs (12.*), re:…, semver:>=1.2 <2; !… takes some away again"),
     ] = ()
     digests: Annotated[tuple[str, ...], Meta(description="images by digest: sha256:…")] = ()
     newest: Annotated[
         Annotated[int, Meta(ge=1)] | None,
         Meta(description="only so many of each series (1.2, 1.3, …-slim), the highest versions"),
     ] = None
-    max_age: Annotated[Duration | None, Meta(description="only images made no longer ago than this")] = None
     deny: Annotated[
         tuple[str, ...], Meta(description="digests and tag patterns that never come, whatever else says")
     ] = ()
@@ -44,13 +40,6 @@ class MirrorSection(Section, frozen=True, kw_only=True):
         Meta(description="patterns of tags that upstream never moves: once here, never asked for again"),
     ] = ()
     platforms: Annotated[tuple[str, ...], Meta(description="such as linux/amd64; all when left out")] = ()
-    index: Annotated[
-        Literal["rewrite", "keep"],
-        Meta(
-            description="where platforms leave children out; rewrite: a new index that names just what is here; "
-            "keep: upstream's own, with its digest and signatures, which then names images that are not here"
-        ),
-    ] = "rewrite"
     require: Annotated[
         tuple[Literal["signature", "bill", "provenance"], ...],
         Meta(description="what must be attached upstream; without it the tag is not mirrored"),

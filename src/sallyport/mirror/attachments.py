@@ -6,8 +6,8 @@ Source: OCI distribution-spec 1.1, "Listing Referrers"; cosign's tag scheme ``sh
 from __future__ import annotations
 
 from sallyport.errors import OversizeError
-from sallyport.mirror.upstream import Piece, Tree, Upstream
-from sallyport.oci import Descriptor, Digest, Manifest, is_manifest
+from sallyport.mirror.upstream import Piece, Tree, Upstream, grow
+from sallyport.oci import Descriptor, Digest, Index, Manifest, Reference, is_manifest
 from sallyport.store import BlobStore
 
 _MOST = 200  # statements about one manifest
@@ -15,7 +15,7 @@ _DEPTH = 2  # a signature on a bill is copied, a signature on that signature is 
 _COSIGN = ("sig", "att", "sbom")
 
 
-def attached(upstream: Upstream, tree: Tree, blobs: BlobStore) -> tuple[Tree, dict[str, Descriptor]]:
+def attached(upstream: Upstream, tree: Tree, blobs: BlobStore, what: Reference) -> tuple[Tree, dict[str, Descriptor]]:
     """``tree`` with all that is said about it, and cosign's tags with what they name."""
     pieces = {piece.descriptor.digest: piece for piece in tree.pieces}
     plain = {blob.digest: blob for blob in tree.blobs}
@@ -35,6 +35,12 @@ def attached(upstream: Upstream, tree: Tree, blobs: BlobStore) -> tuple[Tree, di
             pieces[piece.descriptor.digest] = piece
             if isinstance(piece.document, Manifest):
                 plain.update({blob.digest: blob for blob in piece.document.blobs})
+            else:
+                # A statement may be an index, such as one bill for each platform: its children come along.
+                grown = grow(upstream, piece.descriptor, (), blobs, what)
+                plain.update({blob.digest: blob for blob in grown.blobs})
+                for child in grown.pieces:
+                    pieces.setdefault(child.descriptor.digest, child)
     # The image itself stays last.
     image = [pieces.pop(piece.descriptor.digest) for piece in tree.pieces]
     return Tree(tree.descriptor, (*pieces.values(), *image), tuple(plain.values())), tags
@@ -52,7 +58,7 @@ def _referrers(upstream: Upstream, subject: Digest, blobs: BlobStore) -> list[Pi
             continue
         document = upstream.manifest(item, blobs)
         # A list may claim what the manifest itself does not say; the manifest is what was signed.
-        if isinstance(document, Manifest) and document.subject is not None and document.subject.digest == subject:
+        if document.subject is not None and document.subject.digest == subject:
             found.append(Piece(_as_held(item, document), document, subject))
     return found
 
@@ -64,12 +70,11 @@ def _cosign(upstream: Upstream, digest: Digest, blobs: BlobStore) -> list[tuple[
         descriptor = upstream.head(name) if len(name) <= 128 else None  # noqa: PLR2004 - the longest tag
         if descriptor is not None:
             document = upstream.manifest(descriptor, blobs)
-            if isinstance(document, Manifest):
-                subject = document.subject.digest if document.subject else None
-                found.append((name, Piece(_as_held(descriptor, document), document, subject)))
+            subject = document.subject.digest if document.subject else None
+            found.append((name, Piece(_as_held(descriptor, document), document, subject)))
     return found
 
 
-def _as_held(descriptor: Descriptor, document: Manifest) -> Descriptor:
-    kind = document.artifact_type or document.config.media_type
+def _as_held(descriptor: Descriptor, document: Manifest | Index) -> Descriptor:
+    kind = document.artifact_type or (document.config.media_type if isinstance(document, Manifest) else "")
     return Descriptor(document.media_type, len(document.raw), descriptor.digest, artifact_type=kind)

@@ -8,20 +8,34 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sallyport.engine import Executor, Progress, Silent, Task, Threads
-from sallyport.errors import DamagedError, NotFoundError, SallyportError, TruncatedError, UnreachableError, UsageError
+from sallyport.errors import (
+    DamagedError,
+    NotFoundError,
+    RefusedError,
+    SallyportError,
+    TruncatedError,
+    UnreachableError,
+    UsageError,
+)
+from sallyport.mirror.addresses import split_address
 from sallyport.mirror.attachments import attached
+from sallyport.mirror.interface import Source
 from sallyport.mirror.model import Mirrored, Planned, Selector
-from sallyport.mirror.select import is_literal, select_tags
+from sallyport.mirror.open_source import open_files
+from sallyport.mirror.require import check_required
+from sallyport.mirror.select import digest_tag, is_literal, is_pattern, newest, select_tags
 from sallyport.mirror.upstream import Tree, Upstream, grow
 from sallyport.oci import Descriptor, Digest, Index, Reference, decode, encode, is_manifest, walk
-from sallyport.registry import FOREIGN, RegistryClient
+from sallyport.registry import FOREIGN
 from sallyport.store import Store
 
-Clients = Callable[[str], RegistryClient]
+Clients = Callable[[str], Source]
 _SILENT = Silent()
 _FOUR = Threads(4)
 _FACT = "mirrored"
@@ -36,6 +50,8 @@ class Known:
     upstream: Digest
     descriptor: Descriptor
     platforms: tuple[str, ...]
+    said: tuple[Digest, ...] = ()  # the referrers of what the tag named
+    cosign: tuple[tuple[str, Digest], ...] = ()  # cosign's tags about it, and what they named
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +82,7 @@ class _Look:
     descriptor: Descriptor
     tree: Tree | None
     cosign: dict[str, Descriptor]
+    said: tuple[Digest, ...] = ()
 
 
 def plan_mirror(
@@ -77,10 +94,12 @@ def plan_mirror(
         NotFoundError, DeniedError, UnreachableError, DamagedError: of the first tag that cannot be had.
         UsageError: two selectors put different images under one name.
     """
-    jobs, failures = _jobs(clients, selectors)
-    if failures:
-        raise failures[0]
-    looks = _succeeded(executor.map(lambda job: _tried(_look, job, store), jobs))
+    with ExitStack() as stack:
+        jobs, failures = _jobs(clients, selectors, store, stack)
+        if failures:
+            raise failures[0]
+        looks = [*_succeeded(executor.map(lambda job: _tried(_look, job, store), jobs))]
+    counted: set[Digest] = set()
     return tuple(
         Planned(
             look.job.reference,
@@ -89,7 +108,7 @@ def plan_mirror(
             look.upstream,
             look.descriptor,
             look.tree is not None,
-            _missing_bytes(look.tree, store) if look.tree else 0,
+            _missing_bytes(look.tree, store, counted) if look.tree else 0,
             look.job.upstream.requests,
         )
         for look in looks
@@ -113,8 +132,8 @@ def mirror(
         UsageError: two selectors put different images under one name.
         LockedError: garbage collection is at work.
     """
-    with store.lease():
-        jobs, failures = _jobs(clients, selectors)
+    with store.lease(), ExitStack() as stack:
+        jobs, failures = _jobs(clients, selectors, store, stack)
         tried = [*executor.map(lambda job: _tried(_look, job, store), jobs)]
         failures += [look for look in tried if isinstance(look, SallyportError)]
         looks = [look for look in tried if isinstance(look, _Look)]
@@ -136,11 +155,23 @@ def mirror(
     return tuple(done)
 
 
-def _jobs(clients: Clients, selectors: Sequence[Selector]) -> tuple[list[_Job], list[SallyportError]]:
+def _jobs(
+    clients: Clients, selectors: Sequence[Selector], store: Store, stack: ExitStack
+) -> tuple[list[_Job], list[SallyportError]]:
     jobs: dict[tuple[str, str], _Job] = {}
     failures: list[SallyportError] = []
+
+    def open_one(selector: Selector) -> Source:
+        scheme, path = split_address(selector.files)
+        if not scheme:
+            return clients(selector.source.registry)
+        return stack.enter_context(open_files(scheme, Path(path), store.root / "partial"))
+
     for selector in selectors:
-        client = clients(selector.source.registry)
+        client = _tried(open_one, selector)
+        if isinstance(client, SallyportError):
+            failures.append(client)
+            continue
         found = _tried(_tags, client, selector)
         if isinstance(found, SallyportError):
             failures.append(found)
@@ -159,13 +190,22 @@ def _jobs(clients: Clients, selectors: Sequence[Selector]) -> tuple[list[_Job], 
     return list(jobs.values()), failures
 
 
-def _tags(client: RegistryClient, selector: Selector) -> tuple[tuple[str, ...], int]:
+def _tags(client: Source, selector: Selector) -> tuple[tuple[str, ...], int]:
     """Each selected tag once, and the requests that finding them took; literal ones are not looked for."""
+    # An image that is known by its digest alone gets a tag here that says so, as no registry lists what has none.
+    digests = [digest_tag(digest) for digest in selector.digests]
+    unwanted = [f"!{pattern}" for pattern in selector.deny if ":" not in pattern or is_pattern(pattern)]
     literal = [pattern for pattern in selector.tags if is_literal(pattern)]
     if len(literal) == len(selector.tags):
-        return tuple(dict.fromkeys(literal)), 0
+        named = select_tags([*literal, *unwanted], literal) if unwanted else tuple(dict.fromkeys(literal))
+        return (*named, *digests), 0
     # A literal tag that is not there is an error and not an empty match.
-    found = select_tags(selector.tags, [*literal, *client.tags(selector.source.repository)])
+    listed = [*literal, *client.tags(selector.source.repository)]
+    found = select_tags([*selector.tags, *unwanted], listed)
+    if selector.newest:
+        found = newest(found, selector.newest)
+    if digests:
+        return (*found, *digests), 1
     if not found:
         raise NotFoundError(
             f"no tag of {selector.source} is meant by {', '.join(selector.tags)[:200]}",
@@ -175,21 +215,49 @@ def _tags(client: RegistryClient, selector: Selector) -> tuple[tuple[str, ...], 
 
 
 def _look(job: _Job, store: Store) -> _Look:
-    head = job.upstream.head(job.tag)
+    known = _here(store, job)
+    if known is not None and select_tags(job.selector.immutable, [job.tag]):
+        return _Look(job, known.descriptor, known.descriptor, None, {})  # upstream has promised not to move it
+    name = next((str(digest) for digest in job.selector.digests if digest_tag(digest) == job.tag), job.tag)
+    head = job.upstream.head(name)
     if head is None:
         raise NotFoundError(f"{job.reference} is not there", "check the name, or take it out of the selection")
-    known = _known(store, job)
-    if known is not None and known.upstream == head.digest and known.platforms == job.platforms:
-        tag = store.state.tag(job.selector.repository, job.tag)
-        if (
-            tag is not None
-            and tag.descriptor.digest == known.descriptor.digest
-            and _whole(store, job, known.descriptor)
-        ):
-            return _Look(job, head, known.descriptor, None, {})
+    if str(head.digest) in job.selector.deny:
+        raise RefusedError(f"{job.reference} is {head.digest}, which deny: names", "take the tag out of the selection")
+    if known is not None and known.upstream == head.digest and not _said_more(job, head, known):
+        return _Look(job, head, known.descriptor, None, {})
     tree = grow(job.upstream, head, job.selector.platforms, store.blobs, job.reference)
-    tree, cosign = attached(job.upstream, tree, store.blobs)
-    return _Look(job, head, tree.descriptor, tree, cosign)
+    cosign: dict[str, Descriptor] = {}
+    if job.selector.attachments:
+        tree, cosign = attached(job.upstream, tree, store.blobs, job.reference)
+    check_required(job.selector.require, tree, cosign, job.reference)
+    said = tuple(sorted(piece.descriptor.digest for piece in tree.pieces if piece.subject == head.digest))
+    return _Look(job, head, tree.descriptor, tree, cosign, said)
+
+
+def _here(store: Store, job: _Job) -> Known | None:
+    """What was mirrored for this tag, if it is whole and still what the tag means."""
+    known = _known(store, job)
+    if known is None or known.platforms != job.platforms:
+        return None
+    tag = store.state.tag(job.selector.repository, job.tag)
+    if tag is None or tag.descriptor.digest != known.descriptor.digest or not _whole(store, job, known.descriptor):
+        return None
+    return known
+
+
+def _said_more(job: _Job, head: Descriptor, known: Known) -> bool:
+    """Whether anything was attached, or cosign's tags were moved, since: a signature may come after its image."""
+    if not job.selector.attachments:
+        return False
+    listed = {item.digest for item in job.upstream.referrers(head.digest) if is_manifest(item)}
+    if listed - set(known.said):
+        return True
+    for name, digest in known.cosign:
+        now = job.upstream.head(name)
+        if now is not None and now.digest != digest:
+            return True
+    return False
 
 
 def _known(store: Store, job: _Job) -> Known | None:
@@ -219,9 +287,13 @@ def _whole(store: Store, job: _Job, descriptor: Descriptor) -> bool:
     return True
 
 
-def _missing_bytes(tree: Tree, store: Store) -> int:
-    documents = sum(len(piece.document.raw) for piece in tree.pieces if not store.blobs.has(piece.descriptor.digest))
-    return documents + sum(blob.size for blob in tree.blobs if not store.blobs.has(blob.digest))
+def _missing_bytes(tree: Tree, store: Store, counted: set[Digest]) -> int:
+    """What has to be fetched for it and is not fetched for a tag before it; what is seen goes into ``counted``."""
+    sizes = {piece.descriptor.digest: len(piece.document.raw) for piece in tree.pieces}
+    sizes |= {blob.digest: blob.size for blob in tree.blobs}
+    new = {digest: size for digest, size in sizes.items() if digest not in counted and not store.blobs.has(digest)}
+    counted |= set(new)
+    return sum(new.values())
 
 
 def _wanted(looks: Sequence[_Look], store: Store) -> list[tuple[Descriptor, Upstream]]:
@@ -274,7 +346,8 @@ def _keep(look: _Look, store: Store) -> Mirrored:
         for name, descriptor in look.cosign.items():
             store.state.set_tag(repository, name, descriptor)
         changed = store.state.set_tag(repository, job.tag, tree.descriptor)
-        known = Known(look.upstream.digest, tree.descriptor, job.platforms)
+        tags = tuple(sorted((name, descriptor.digest) for name, descriptor in look.cosign.items()))
+        known = Known(look.upstream.digest, tree.descriptor, job.platforms, look.said, tags)
         store.state.put_fact(_FACT, job.key, encode(known))
     return Mirrored(
         job.reference, repository, job.tag, look.descriptor, job.upstream.bytes, job.upstream.requests, changed

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sallyport.errors import UsageError
+from sallyport.mirror.addresses import split_address
 from sallyport.mirror.select import check_pattern
-from sallyport.oci import Descriptor, Platform, Reference, is_repository
+from sallyport.oci import Descriptor, Digest, Platform, Reference, is_repository
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,14 +19,22 @@ class Selector:
     tags: tuple[str, ...]  # patterns: see sallyport.mirror.select
     platforms: tuple[Platform, ...] = ()  # none: all
     to: str = ""  # our repository; empty: as upstream's
+    digests: tuple[Digest, ...] = ()  # images by digest, beside the tags
+    deny: tuple[str, ...] = ()  # digests and tag patterns that never come
+    immutable: tuple[str, ...] = ()  # patterns of tags that upstream never moves
+    require: tuple[str, ...] = ()  # signature, bill, provenance: what must be attached
+    attachments: bool = True  # bring along what is said about the image
+    newest: int = 0  # only so many of each series; 0: all
+    files: str = ""  # oci:FOLDER and its like; empty: a registry
 
     def __post_init__(self) -> None:
         if self.source.tag or self.source.digest:
             raise UsageError(f"{self.source} names a tag already", "name the repository only; tags stand beside it")
-        if not self.tags:
+        if not self.tags and not self.digests:
             raise UsageError(f"no tags of {self.source} are selected", "name tags or patterns, for example 12-slim")
-        for pattern in self.tags:
-            check_pattern(pattern)
+        for pattern in (*self.tags, *self.immutable, *self.deny):
+            if not (pattern in self.deny and pattern.startswith("sha256:")):
+                check_pattern(pattern)
         if self.to and not is_repository(self.to):
             raise UsageError(f"{self.to[:120]!r} is not a repository name", "write it like team/app, in lower case")
 
@@ -35,13 +44,45 @@ class Selector:
         return self.to or self.source.repository
 
 
-def make_selector(source: str, tags: Sequence[str], *, platforms: Sequence[Platform] = (), to: str = "") -> Selector:
+def make_selector(
+    source: str,
+    tags: Sequence[str],
+    *,
+    platforms: Sequence[Platform] = (),
+    to: str = "",
+    digests: Sequence[str] = (),
+    deny: Sequence[str] = (),
+    immutable: Sequence[str] = (),
+    require: Sequence[str] = (),
+    attachments: bool = True,
+    newest: int = 0,
+) -> Selector:
     """A selector as a configuration writes it.
 
+    Images in files have no registry; they go by ``localhost/`` and our repository, as container tools call them.
+
     Raises:
-        UsageError: a name or pattern that cannot mean anything.
+        UsageError: a name or pattern that cannot mean anything, or files without ``to``.
+        MalformedError: a digest that is none.
     """
-    return Selector(Reference.parse(source), tuple(tags), tuple(platforms), to)
+    scheme, path = split_address(source)
+    if scheme and not (to and path):
+        raise UsageError(
+            f"{source[:120]!r} needs a path, and the repository that its images go to", "add to: team/app beside from:"
+        )
+    return Selector(
+        Reference("localhost", to) if scheme else Reference.parse(source),
+        tuple(tags),
+        tuple(platforms),
+        to,
+        tuple(Digest.parse(text) for text in digests),
+        tuple(deny),
+        tuple(immutable),
+        tuple(require),
+        attachments,
+        newest,
+        source if scheme else "",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,13 +17,15 @@ from functools import cache
 from typing import TypeAlias
 
 from sallyport.errors import UsageError
-from sallyport.oci import is_tag
+from sallyport.oci import Digest, is_tag
 
 _WILD = re.compile(r"[*?\[]")
 _VERSION = re.compile(
     r"v?(\d{1,9})(?:\.(\d{1,9}))?(?:\.(\d{1,9}))?(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?\Z", re.ASCII
 )
 _COMPARATOR = re.compile(r"(>=|<=|>|<|=|\^|~)?\s*(v?[0-9xX*][0-9A-Za-z.*-]*)\Z")
+_SERIES = re.compile(r"v?(\d{1,9})(?:\.(\d{1,9}))?(?:\.(\d{1,9}))?((?:[-+_].*)?)\Z", re.ASCII)
+_DIGEST = re.compile(r"sha(?:256|512):[0-9a-f]+\Z")
 _LONGEST = 200  # signs of a pattern
 
 Version: TypeAlias = tuple[tuple[int, int, int], tuple[tuple[int, int, str], ...]]
@@ -36,6 +38,38 @@ _FIRST = ((-1, 0, ""),)  # before every pre-release, so that <2 leaves out 2.0.0
 def is_literal(pattern: str) -> bool:
     """Whether the pattern is one tag's name, so that nothing has to be listed."""
     return is_tag(pattern)
+
+
+def is_pattern(text: str) -> bool:
+    """Whether ``text`` means tags, and is no digest."""
+    return not _DIGEST.match(text)
+
+
+def digest_tag(digest: Digest) -> str:
+    """The tag that an image gets here which is selected by its digest: ``digest-…``, which never moves."""
+    return f"digest-{digest.algorithm}-{digest.hex[:64]}"
+
+
+def series(tag: str) -> tuple[str, str] | None:
+    """What a version stands in line with: its first two numbers, and what stands behind the version.
+
+    ``1.25.3-slim`` is of the series ("1.25", "-slim"). None: the tag is no version.
+    """
+    match = _SERIES.match(tag)
+    return (f"{match[1]}.{match[2] or '0'}", match[4] or "") if match else None
+
+
+def newest(tags: Sequence[str], count: int) -> tuple[str, ...]:
+    """Of each series the ``count`` highest versions, in the order of ``tags``; tags that are no version stay."""
+    lines: dict[tuple[str, str], list[tuple[tuple[int, ...], str]]] = {}
+    for tag in dict.fromkeys(tags):
+        line = series(tag)
+        if line is not None:
+            match = _SERIES.match(tag)
+            assert match is not None
+            lines.setdefault(line, []).append((tuple(int(part or 0) for part in match.group(1, 2, 3)), tag))
+    kept = {tag for line in lines.values() for _, tag in sorted(line)[-count:]}
+    return tuple(tag for tag in dict.fromkeys(tags) if series(tag) is None or tag in kept)
 
 
 def check_pattern(pattern: str) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from threading import Lock
 
 from sallyport.errors import CycleError, MalformedError, NotFoundError, OversizeError
+from sallyport.mirror.interface import Source
 from sallyport.oci import (
     Descriptor,
     Digest,
@@ -21,7 +22,6 @@ from sallyport.oci import (
     parse_config,
     verified,
 )
-from sallyport.registry import RegistryClient
 from sallyport.store import BlobStore
 
 MAX_DEPTH = 4
@@ -33,7 +33,7 @@ _SUBJECT = "vnd.docker.reference.digest"  # by which build tools tie their state
 class Upstream:
     """Asks one repository for one tag's sake."""
 
-    def __init__(self, client: RegistryClient, repository: str) -> None:
+    def __init__(self, client: Source, repository: str) -> None:
         self.client = client
         self.repository = repository
         self.requests = 0
