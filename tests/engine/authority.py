@@ -82,6 +82,14 @@ class Authority:
         pair.key.write_bytes(_pem(key))
         return pair
 
+    def locked(self, pair: Pair) -> Path:
+        """The pair's key again, with a passphrase."""
+        key = serialization.load_pem_private_key(pair.key.read_bytes(), None)
+        path = pair.key.with_suffix(".locked")
+        how = serialization.BestAvailableEncryption(b"passphrase")
+        path.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, how))
+        return path
+
     def context(self, pair: Pair, *, clients: bool = False) -> ssl.SSLContext:
         """For a server; with ``clients`` only clients with a certificate of this authority get in."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

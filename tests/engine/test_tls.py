@@ -102,12 +102,14 @@ def test_files_that_are_no_certificates_are_named(authority: Any, tmp_path: Path
     text.write_text("no certificate")
     me = authority.issue("client.example")
     other = authority.issue("other.example")
+    locked = authority.locked(me)
     for options in (
         {"ca": text},
         {"ca": tmp_path / "missing"},
         {"certificates": {"a.example": ClientCertificate(text, me.key)}},
         {"certificates": {"a.example": ClientCertificate(me.certificate, other.key)}},
         {"certificates": {"a.example": ClientCertificate(me.certificate, tmp_path / "missing")}},
+        {"certificates": {"a.example": ClientCertificate(me.certificate, locked)}},
     ):
         with (
             Http(proxies={}, retries=0, **options) as http,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +54,7 @@ def parse_registries_conf(raw: bytes, *, what: str) -> Reach:
         raise ConfigError(f"{what} is of version 1 of the format", _MEND)
     tables = _tables(document, "registry", what)
     rules = tuple(_rule(table, f"{what}, registry[{number}]") for number, table in enumerate(tables))
-    doubled = {rule.prefix for rule in rules if [r.prefix for r in rules].count(rule.prefix) > 1}
+    doubled = [prefix for prefix, count in Counter(rule.prefix for rule in rules).items() if count > 1]
     if doubled:
         raise ConfigError(f"{what} has several rules for {', '.join(sorted(doubled))[:200]}", "keep one of them")
     aliases = document.get("aliases", {})
