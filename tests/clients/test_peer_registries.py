@@ -36,7 +36,7 @@ from sallyport.oci import (
     reachable,
     render_json,
 )
-from sallyport.registry import RegistryClient, plan_push, push_image
+from sallyport.registry import Endpoint, Mirror, Reach, RegistryClient, Rule, open_clients, plan_push, push_image
 from sallyport.sign import classic_tag
 from sallyport.store import Store, open_store, verify_store
 
@@ -83,11 +83,11 @@ def _zot(folder: Path, registry: str) -> tuple[str, Any]:
 
 
 @pytest.fixture
-def start(tmp_path: Path, run: Shell) -> Iterator[Callable[[str], Peer]]:
+def start(tmp_path: Path, run: Shell) -> Iterator[Callable[..., Peer]]:
     """Runs a registry of others on a port of its own."""
     with ExitStack() as stack:
 
-        def begin(kind: str) -> Peer:
+        def begin(kind: str, tls: dict[str, Any] | None = None) -> Peer:
             if kind == "zot" and shutil.which("zot") is None:
                 pytest.skip("zot is not on PATH; build it from its repository to run this, too")
             folder = tmp_path / kind
@@ -98,6 +98,8 @@ def start(tmp_path: Path, run: Shell) -> Iterator[Callable[[str], Peer]]:
             name, config = (_zot if kind == "zot" else _distribution)(folder, registry)
             if kind == "distribution":
                 del config["compatibility"]  # version 3 has forgotten schema 1
+            if tls is not None:
+                config["http"]["tls"] = tls
             (folder / name).write_text(json.dumps(config))
             with (folder / "log").open("wb") as log:
                 process = subprocess.Popen(
@@ -105,22 +107,22 @@ def start(tmp_path: Path, run: Shell) -> Iterator[Callable[[str], Peer]]:
                 )
             stack.callback(process.wait)
             stack.callback(process.kill)
-            with Http(proxies={}, timeout_s=1, retries=0) as http:
-                until = time.monotonic() + 20
-                while True:
-                    try:
-                        RegistryClient(http, registry).ping()
+            until = time.monotonic() + 20
+            host, _, port = registry.rpartition(":")
+            while True:
+                try:
+                    with socket.create_connection((host, int(port)), timeout=1):
                         return Peer(kind, registry)
-                    except UnreachableError:
-                        assert process.poll() is None, (folder / "log").read_text()
-                        assert time.monotonic() < until, f"{kind} did not answer"
-                        time.sleep(0.02)
+                except OSError:
+                    assert process.poll() is None, (folder / "log").read_text()
+                    assert time.monotonic() < until, f"{kind} did not answer"
+                    time.sleep(0.02)
 
         yield begin
 
 
 @pytest.fixture(params=PEERS)
-def peer(request: pytest.FixtureRequest, start: Callable[[str], Peer]) -> Peer:
+def peer(request: pytest.FixtureRequest, start: Callable[..., Peer]) -> Peer:
     return start(request.param)
 
 
@@ -288,7 +290,7 @@ def test_a_docker_image_with_gzip_and_zstd_layers_crosses_unchanged(
 
 
 def test_a_schema_1_manifest_is_refused_in_clear_words(
-    start: Callable[[str], Peer], here: Store, http: Http, run: Shell, made: Makes, tmp_path: Path
+    start: Callable[..., Peer], here: Store, http: Http, run: Shell, made: Makes, tmp_path: Path
 ) -> None:
     peer = start("docker-registry")
     client = RegistryClient(http, peer.registry)
@@ -305,3 +307,33 @@ def test_a_schema_1_manifest_is_refused_in_clear_words(
         with pytest.raises(UnknownMediaTypeError, match="app:old"):
             mirror(lambda name: RegistryClient(http, name), (selector,), back)
         assert back.state.tag("app", "old") is None
+
+
+@pytest.mark.parametrize("kind", ["docker-registry", "distribution"])
+def test_a_registry_that_asks_for_our_certificate_and_has_a_mirror_that_lacks_much(
+    kind: str, start: Callable[..., Peer], here: Store, http: Http, made: Makes, authorities: Any, tmp_path: Path
+) -> None:
+    maker = authorities.Authority(tmp_path / "made")
+    pair, me = maker.issue("127.0.0.1"), maker.issue("client.example")
+    tls = {"certificate": str(pair.certificate), "key": str(pair.key), "clientcas": [str(maker.file)]}
+    main = start(kind, tls)
+    near = start("docker-registry" if kind == "distribution" else "distribution")
+    place = Endpoint(main.registry, plain_http=False, authorities=(maker.file,), certificate=me.certificate, key=me.key)
+    stranger = Endpoint(main.registry, plain_http=False, authorities=(maker.file,))
+    index = made.index(here.blobs)
+    document = load_manifest(here.blobs, index)
+    assert isinstance(document, Index)
+    nobody = Reach((Rule("registry.example", stranger),))
+    with open_clients(nobody, environ={}) as client_for, pytest.raises(UnreachableError, match="cannot reach"):
+        client_for("registry.example").ping()
+    reach = Reach((Rule("registry.example", place, (Mirror(Endpoint(f"{near.registry}/cache")),)),))
+    with open_clients(reach, environ={}) as client_for, open_store(tmp_path / "back") as back:
+        push_image(client_for("registry.example"), "team/app", ["1.0"], here.blobs, index, executor=Threads(4))
+        # The mirror has one image of the two, and no index.
+        push_image(RegistryClient(http, near.registry), "cache/team/app", [], here.blobs, document.manifests[0])
+        selector = make_selector("registry.example/team/app", ["1.0"], to="team/app")
+        mirror(client_for, (selector,), back, executor=Threads(4))
+        tag = back.state.tag("team/app", "1.0")
+        assert tag is not None
+        assert tag.descriptor.digest == index.digest
+        assert verify_store(back) == ()
