@@ -14,7 +14,7 @@ from sallyport.config import NAME, ArchiveSection, Config, RegistrySection, load
 from sallyport.engine import Clock, Executor, Progress, Silent, SystemClock, Threads
 from sallyport.errors import ConfigError, UsageError
 from sallyport.sign import KeyFolder
-from sallyport.store import DirectoryStore, Store, open_store
+from sallyport.store import DirectoryStore, S3Store, Store, open_store
 
 if TYPE_CHECKING:
     from sallyport.advisories import AdvisorySource
@@ -143,6 +143,16 @@ def _rule(section: RegistrySection, path: Callable[[str], Path]) -> Rule:
     return Rule(section.name, own, mirrors, section.blocked)
 
 
+def _blobs(config: Config, root: Path) -> S3Store | None:
+    """Where the bytes rest; None is the store's own folder."""
+    storage = config.storage
+    if not storage.url:
+        return None
+    return S3Store.open(
+        storage.url, root, endpoint=storage.endpoint, region=storage.region, plain_http=storage.plain_http
+    )
+
+
 @contextmanager
 def open_archive(
     section: ArchiveSection, root: Path, cache: Path, *, now: datetime, progress: Progress, security: bool = True
@@ -189,7 +199,7 @@ def open_site(
     if not config.store:
         raise ConfigError(f"{file}: store is empty", "name a folder, for example: store: store")
     clock = clock or SystemClock()
-    store = open_store(root / config.store, clock=clock)
+    store = open_store(root / config.store, clock=clock, blobs=_blobs(config, root / config.store))
     try:
         yield Site(
             config,

@@ -91,6 +91,6 @@ def full_disk(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
             if len(fits) < len(data):
                 raise OSError(errno.ENOSPC, "No space left on device")
 
-        monkeypatch.setattr("sallyport.store.directory._write", write)
+        monkeypatch.setattr("sallyport.store.partial._write", write)
 
     return fill

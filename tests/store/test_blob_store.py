@@ -23,7 +23,7 @@ from sallyport.errors import (
     UnreachableError,
 )
 from sallyport.oci import Digest
-from sallyport.store import BlobStore, DirectoryStore
+from sallyport.store import BlobStore, DirectoryStore, S3Store
 
 HELLO = b"hello, harbour" * 1000
 NAME = Digest.of(HELLO)
@@ -205,6 +205,14 @@ class TestDirectoryStoreAsCache(BlobStoreContract):
     @pytest.fixture
     def blobs(self, tmp_path: Path) -> BlobStore:
         return DirectoryStore(tmp_path, durable=False)
+
+
+class TestS3StoreInMemory(BlobStoreContract):
+    @pytest.fixture
+    def blobs(self, tmp_path: Path) -> BlobStore:
+        from obstore.store import MemoryStore
+
+        return S3Store(MemoryStore(), tmp_path)
 
 
 @pytest.fixture

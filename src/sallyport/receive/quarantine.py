@@ -81,6 +81,13 @@ class Quarantine:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
 
+    def bring(self, store: BlobStore, digest: Digest, size: int) -> Path | None:
+        """A file with bytes that ``store`` has already, also where it keeps no files; None where it has none."""
+        if (path := store.path(digest)) is not None or not store.has(digest):
+            return path
+        self._blobs.put(digest, size, store.chunks(digest))
+        return self._blobs.path(digest)
+
     def move_to(self, store: BlobStore, digest: Digest, size: int) -> None:
         """Let the blob into ``store``, durable; one that is there, or was moved before, is left alone."""
         path = self._blobs.path(digest)

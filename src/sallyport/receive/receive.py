@@ -219,7 +219,8 @@ class _Crossing:
     def _feeds(self, opened: OpenedBundle, read_feeds: FeedReader) -> tuple[Feed, ...]:
         feeds: list[Feed] = []
         for feed in opened.contents.feeds:
-            path = self.quarantine.path(feed.blob.digest) or self.store.blobs.path(feed.blob.digest)
+            digest, size = feed.blob.digest, feed.blob.size
+            path = self.quarantine.path(digest) or self.quarantine.bring(self.store.blobs, digest, size)
             if path is not None:
                 feeds.extend(read_feeds(path))
         return tuple(feeds)

@@ -2,14 +2,16 @@
 
 from sallyport.store.directory import DirectoryStore
 from sallyport.store.gc import collect_garbage
-from sallyport.store.interface import BlobStore, BlobWriter
+from sallyport.store.interface import Aging, BlobStore, BlobWriter
 from sallyport.store.model import Collected, Event, Held, Problem, Tag
+from sallyport.store.s3 import S3Store
 from sallyport.store.state import State
 from sallyport.store.store import Store, open_store
 from sallyport.store.verify import verify_store
 from sallyport.store.watch import Watch
 
 __all__ = [
+    "Aging",
     "BlobStore",
     "BlobWriter",
     "Collected",
@@ -17,6 +19,7 @@ __all__ = [
     "Event",
     "Held",
     "Problem",
+    "S3Store",
     "State",
     "Store",
     "Tag",

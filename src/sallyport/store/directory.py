@@ -6,19 +6,17 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
-import secrets
-import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from sallyport.engine import TEMPORARY_PREFIX, fsync_folder, storage_error
-from sallyport.errors import DamagedError, MalformedError, MissingBlobError, TruncatedError
-from sallyport.oci import CHUNK, Digest, Hasher, verified
-from sallyport.store.interface import BlobStore, BlobWriter
+from sallyport.engine import fsync_folder, storage_error
+from sallyport.errors import MalformedError, MissingBlobError
+from sallyport.oci import CHUNK, Digest
+from sallyport.store.interface import Aging, BlobStore, BlobWriter
+from sallyport.store.partial import Partials
 
 
 class DirectoryStore:
@@ -29,12 +27,11 @@ class DirectoryStore:
         self.root = root
         self._durable = durable
         self._blobs = root / "blobs"
-        self._partial = root / "partial"
         try:
             (self._blobs / "sha256").mkdir(parents=True, exist_ok=True)
-            self._partial.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise storage_error(error, root) from error
+        self._partials = Partials(root / "partial", self.adopt)
 
     def _file(self, digest: Digest) -> Path:
         return self._blobs / digest.algorithm / digest.hex
@@ -60,53 +57,26 @@ class DirectoryStore:
         return _read(file, offset)
 
     def put(self, digest: Digest, size: int, chunks: Iterable[bytes]) -> None:
-        if self._known(digest):
-            return
-        target = self._file(digest)
-        temporary = self._partial / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
-        try:
-            with temporary.open("xb", buffering=0) as file:
-                for chunk in verified(chunks, digest, size):
-                    _write(file, chunk)
-                self._keep(file, temporary, target)
-        except OSError as error:
-            raise storage_error(error, target) from error
-        finally:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
+        if not self._known(digest):
+            self._partials.put(digest, size, chunks)
 
     def resume(self, digest: Digest, size: int, fetch: Callable[[int], Iterable[bytes]]) -> None:
-        if self._known(digest):
-            return
-        target = self._file(digest)
-        partial = self._partial / f"{digest.algorithm}-{digest.hex}"
-        try:
-            with partial.open("a+b", buffering=0) as file:
-                # One copy of one blob at a time, or two appends would interleave.
-                fcntl.flock(file.fileno(), fcntl.LOCK_EX)
-                if self.has(digest):
-                    partial.unlink(missing_ok=True)
-                    return
-                _complete(file, digest, size, fetch)
-                self._keep(file, partial, target)
-        except OSError as error:
-            raise storage_error(error, target) from error
+        if not self._known(digest):
+            self._partials.resume(digest, size, fetch, has=self.has)
 
-    @contextmanager
-    def create(self) -> Iterator[BlobWriter]:
-        temporary = self._partial / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
-        try:
-            with temporary.open("xb", buffering=0) as file:
-                yield _Writer(self, file, temporary)
-        except OSError as error:
-            raise storage_error(error, temporary) from error
-        finally:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
+    def create(self) -> AbstractContextManager[BlobWriter]:
+        return self._partials.create()
 
     def adopt(self, file: BinaryIO, temporary: Path, digest: Digest) -> None:
         """Keep the finished ``temporary``, whose digest its writer computed."""
-        self._keep(file, temporary, self._file(digest))
+        target = self._file(digest)
+        os.fchmod(file.fileno(), 0o644)
+        if self._durable:
+            os.fsync(file.fileno())
+        target.parent.mkdir(exist_ok=True)
+        temporary.replace(target)
+        if self._durable:
+            fsync_folder(target.parent)
 
     def delete(self, digest: Digest) -> int:
         path = self._file(digest)
@@ -128,16 +98,13 @@ class DirectoryStore:
 
     def sweep(self, *, older_than_s: float = 7 * 86400.0, dry_run: bool = False) -> int:
         """Remove what broken copies left longer ago than that; returns bytes, also where nothing is removed."""
-        freed = 0
-        limit = time.time() - older_than_s
-        for path in self._partial.iterdir():
-            with contextlib.suppress(OSError):
-                status = path.stat()
-                if status.st_mtime <= limit:
-                    if not dry_run:
-                        path.unlink()
-                    freed += status.st_size
-        return freed
+        return self._partials.sweep(older_than_s, dry_run=dry_run)
+
+    def changed_at(self, digest: Digest) -> float:
+        try:
+            return self._file(digest).stat().st_mtime
+        except FileNotFoundError:
+            return 0.0
 
     def _known(self, digest: Digest) -> bool:
         """Whether it is there; if so it counts as new, so that garbage collection spares what is needed again."""
@@ -150,45 +117,11 @@ class DirectoryStore:
             return self.has(digest)
         return True
 
-    def _keep(self, file: BinaryIO, temporary: Path, target: Path) -> None:
-        os.fchmod(file.fileno(), 0o644)
-        if self._durable:
-            os.fsync(file.fileno())
-        target.parent.mkdir(exist_ok=True)
-        temporary.replace(target)
-        if self._durable:
-            fsync_folder(target.parent)
-
     def _missing(self, digest: Digest) -> MissingBlobError:
         return MissingBlobError(
             f"{digest} is not in the store at {self.root}",
             "mirror or receive the image that needs it again",
         )
-
-
-class _Writer:
-    def __init__(self, store: DirectoryStore, file: BinaryIO, temporary: Path) -> None:
-        self._store, self._file, self._temporary = store, file, temporary
-        self._hasher = Hasher()
-
-    @property
-    def size(self) -> int:
-        return self._hasher.size
-
-    def write(self, data: bytes) -> None:
-        self._hasher.update(data)
-        _write(self._file, data)
-
-    def commit(self) -> Digest:
-        digest = self._hasher.digest()
-        self._store.adopt(self._file, self._temporary, digest)
-        return digest
-
-
-def _write(file: BinaryIO, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[file.write(view) :]
 
 
 def _read(file: BinaryIO, offset: int) -> Iterator[bytes]:
@@ -198,40 +131,6 @@ def _read(file: BinaryIO, offset: int) -> Iterator[bytes]:
             yield chunk
 
 
-def _complete(file: BinaryIO, digest: Digest, size: int, fetch: Callable[[int], Iterable[bytes]]) -> None:
-    """Bring ``file`` to the proven ``size`` bytes, going on from what an earlier try left."""
-    there = file.seek(0, os.SEEK_END)
-    if there > size:
-        file.truncate(0)
-        there = 0
-    while True:
-        try:
-            # What an earlier try left is hashed again: a torn write must not survive.
-            for _ in verified(_continued(file, there, size, fetch), digest, size):
-                pass
-        except TruncatedError:
-            raise
-        except DamagedError:
-            file.truncate(0)
-            if not there:
-                raise
-            # The fault may lie in the part that lay here; only a copy from its start can tell.
-            there = 0
-        else:
-            return
-
-
-def _continued(file: BinaryIO, there: int, size: int, fetch: Callable[[int], Iterable[bytes]]) -> Iterator[bytes]:
-    file.seek(0)
-    left = there
-    while left and (chunk := file.read(min(CHUNK, left))):
-        left -= len(chunk)
-        yield chunk
-    if there < size or size == 0:
-        for chunk in fetch(there):
-            _write(file, chunk)
-            yield chunk
-
-
 if TYPE_CHECKING:
     _fits: type[BlobStore] = DirectoryStore
+    _ages: type[Aging] = DirectoryStore

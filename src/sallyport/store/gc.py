@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from sallyport.engine import sweep
 from sallyport.errors import DamagedError, MissingBlobError, StorageError
 from sallyport.oci import Descriptor, Digest
-from sallyport.store.interface import Sweeping
+from sallyport.store.interface import Aging, Sweeping
 from sallyport.store.manifests import guess, reach
 from sallyport.store.model import Collected, Held
 from sallyport.store.store import Store
@@ -96,8 +96,7 @@ def _sort(store: Store, *, untagged: bool) -> tuple[list[Held], list[Held]]:
 
 
 def _younger(store: Store, digest: Digest, before: float) -> bool:
-    path = store.blobs.path(digest)
-    return path is not None and path.stat().st_mtime > before
+    return isinstance(store.blobs, Aging) and store.blobs.changed_at(digest) > before
 
 
 def _unknowable(error: DamagedError) -> StorageError:

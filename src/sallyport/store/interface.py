@@ -65,3 +65,12 @@ class Sweeping(Protocol):
     def sweep(self, *, older_than_s: float, dry_run: bool = False) -> int:
         """Remove what broken copies left longer ago than that; returns bytes, also where nothing is removed."""
         ...
+
+
+@runtime_checkable
+class Aging(Protocol):
+    """A blob store that knows when bytes were last put, or asked to be put while they were there already."""
+
+    def changed_at(self, digest: Digest) -> float:
+        """Seconds since the epoch; 0 where there are no such bytes."""
+        ...

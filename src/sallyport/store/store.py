@@ -52,8 +52,14 @@ class Store:
         self.close()
 
 
-def open_store(root: Path, *, create: bool = True, clock: Clock = SystemClock()) -> Store:  # noqa: B008 - an immutable value
-    """Open the store in ``root``.
+def open_store(
+    root: Path,
+    *,
+    create: bool = True,
+    clock: Clock = SystemClock(),  # noqa: B008 - an immutable value
+    blobs: BlobStore | None = None,
+) -> Store:
+    """Open the store in ``root``; ``blobs`` says where its bytes rest instead of there.
 
     Raises:
         UsageError: there is none, and ``create`` is false.
@@ -63,5 +69,8 @@ def open_store(root: Path, *, create: bool = True, clock: Clock = SystemClock())
         raise UsageError(
             f"there is no store at {root}", "name the folder of a store, or make one with 'sallyport init'"
         )
-    blobs = DirectoryStore(root)
-    return Store(root, blobs, State(f"sqlite:///{(root / STATE).resolve()}", clock=clock))
+    return Store(
+        root,
+        DirectoryStore(root) if blobs is None else blobs,
+        State(f"sqlite:///{(root / STATE).resolve()}", clock=clock),
+    )
