@@ -5,7 +5,7 @@ What goes is decided here (releases, what the channel names, or everything), how
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
@@ -62,6 +62,12 @@ class UploadSessions:
     def forget(self, key: str) -> None:
         self.state.delete_fact("upload", key)
 
+    def forget_all(self, hosts: Collection[str]) -> None:
+        """Nothing is under way at these hosts: what a kill left behind after the last byte is of no use."""
+        for key, _ in [*self.state.facts("upload")]:
+            if key.partition("/")[0] in hosts:
+                self.forget(key)
+
 
 def deliver_all(site: Site, *, name: str = "", dry_run: bool = False) -> tuple[Delivery, ...]:
     """Bring each configured destination, or the one called ``name``, up to date.
@@ -88,9 +94,10 @@ def _deliver_one(site: Site, section: DestinationSection, *, dry_run: bool) -> D
     # The management interface has the certificates and the proxy of its registry.
     *_, route = site.reach().routes(settings.registry, "a", by_digest=True)
     place = replace(route.endpoint, location=urlsplit(settings.api).netloc or settings.registry)
+    sessions = UploadSessions(site.store.state)
     with (
         http_for(place) as http,
-        site.clients(sessions=UploadSessions(site.store.state)) as client_for,
+        site.clients(sessions=sessions) as client_for,
         # The lease keeps the collector out while blobs are read.
         site.store.lease(),
     ):
@@ -110,6 +117,8 @@ def _deliver_one(site: Site, section: DestinationSection, *, dry_run: bool) -> D
         )
         if not dry_run:
             made += _finish(site, destination, items, images, dict(names))
+    if not dry_run and not any(one.state == "failed" for one in images):
+        sessions.forget_all({destination.registry, route.endpoint.host})
     for one in images:
         if one.state == "sent":
             detail = {"destination": section.name, "there": one.reference, "bytes": str(one.bytes)}

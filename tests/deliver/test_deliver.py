@@ -51,9 +51,14 @@ def test_a_release_goes_with_all_that_is_attached_and_only_once(scene: Any, serv
     assert event.subject == f"{REPOSITORY}:{TAG}@{scene.index.digest}"
     assert event.detail["destination"] == "plain"
 
+    with scene.store() as mine:  # as a kill leaves it between the last byte and the note that it was the last
+        mine.state.put_fact("upload", f"{there.registry}/mirror/x@sha256:0", b"http://long.example/gone")
+        mine.state.put_fact("upload", "other.example/x@sha256:0", b"http://other.example/on-its-way")
     again = scene.deliver()
     assert states(again) == ["there"]
     assert len(scene.journal()) == 1
+    with scene.store() as mine:
+        assert [key for key, _ in mine.state.facts("upload")] == ["other.example/x@sha256:0"]
 
 
 def test_what_the_other_side_lost_is_sent_again(scene: Any, serving: Any) -> None:

@@ -134,7 +134,7 @@ def _remembered(ask: Ask, upload: Upload) -> tuple[Upload | None, int]:
     if not url:
         return None, 0
     try:
-        session, there = _status(ask, replace(upload, url=url))
+        session, there = _status(ask, replace(upload, url=url, chunk=CHUNK))
     except SallyportError:
         there = 0  # most registries forget uploads after some time: then it begins anew
     if 0 < there <= upload.size:
