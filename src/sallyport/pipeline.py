@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -535,29 +534,6 @@ def verify(site: Site, folder: Path | None = None) -> tuple[Problem, ...]:
     except DamagedError as error:
         return (Problem(folder.name, error.message, error.mend),)
     return ()
-
-
-@contextmanager
-def serve(
-    site: Site,
-    *,
-    listen: str = "",
-    writable: bool = False,
-    certificate: Path | None = None,
-    private_key: Path | None = None,
-) -> Iterator[str]:
-    """The store as a registry, with the status page at its root, while the block runs; gives its address."""
-    from sallyport.registry import make_app
-    from sallyport.registry import serve as start
-    from sallyport.web import status_routes
-
-    host, _, port = (listen or site.config.listen).rpartition(":")
-    if not host or not port.isdigit():
-        raise UsageError(f"{listen!r} is no address to listen on", "write it like 127.0.0.1:5000")
-    title = f"{site.config.destination}, {site.config.side}"
-    app = make_app(site.store, writable=writable, extra_routes=status_routes(site.store, title))
-    with start(app, host=host.strip("[]"), port=int(port), certificate=certificate, key=private_key) as serving:
-        yield serving.url
 
 
 def _signers(site: Site) -> Signers:

@@ -24,7 +24,7 @@ from sallyport.bundle import ref_name
 from sallyport.errors import NoMirrorError
 from sallyport.ledger import Ledger
 from sallyport.oci import Digest
-from sallyport.pipeline import serve
+from sallyport.serving import serve
 from sallyport.site import open_site
 
 pytestmark = [

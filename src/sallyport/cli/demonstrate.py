@@ -14,7 +14,7 @@ def demonstrate(
     workspace: Path, *, mirror: str, security: str, suite: str, osv: str, serve: bool, as_json: bool
 ) -> int:
     """Run it and print what it did; returns the exit code."""
-    from sallyport import demo, pipeline
+    from sallyport import demo, pipeline, serving
     from sallyport.site import open_site
 
     with watching(quiet=as_json) as progress:
@@ -46,7 +46,7 @@ def demonstrate(
             note=_note(crossing),
         )
     if serve:
-        with open_site(workspace / "inside") as inside, pipeline.serve(inside) as url:
+        with open_site(workspace / "inside") as inside, serving.serve(inside) as url:
             _say_how_to_pull(crossing, url)
             pipeline.wait_for_interrupt()
     return 1 if crossing.refused else 0

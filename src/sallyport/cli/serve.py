@@ -23,12 +23,12 @@ def command(
 
     Exit codes: 0 ended, 2 usage, 6 the port is taken.
     """
-    from sallyport import pipeline
+    from sallyport import pipeline, serving
     from sallyport.site import open_site
 
     with (
         open_site(config) as site,
-        pipeline.serve(site, listen=listen, writable=writable, certificate=certificate, private_key=private_key) as url,
+        serving.serve(site, listen=listen, writable=writable, certificate=certificate, private_key=private_key) as url,
     ):
         typer.echo(f"serving {site.config.destination} ({site.config.side}) on {url}; end with Ctrl-C", err=True)
         pipeline.wait_for_interrupt()

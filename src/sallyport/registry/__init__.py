@@ -13,6 +13,8 @@ from sallyport.registry.serving import Serving, serve
 from sallyport.registry.upload import Sessions
 
 if TYPE_CHECKING:
+    from sallyport.registry.replies import RefusalError, refusal
+    from sallyport.registry.requests import parse_path
     from sallyport.registry.server import OnWrite, is_release_tag, make_app
 
 __all__ = [
@@ -27,6 +29,7 @@ __all__ = [
     "PushPlan",
     "RateLimit",
     "Reach",
+    "RefusalError",
     "RegistryClient",
     "Rule",
     "Serving",
@@ -38,10 +41,12 @@ __all__ = [
     "load_credentials",
     "make_app",
     "open_clients",
+    "parse_path",
     "plan_push",
     "push_image",
     "read_registries_conf",
     "referrers_tag",
+    "refusal",
     "serve",
 ]
 
@@ -52,4 +57,8 @@ def __getattr__(name: str) -> Any:
         from sallyport.registry import server
 
         return getattr(server, name)
+    if name in ("RefusalError", "parse_path", "refusal"):
+        from sallyport.registry import replies, requests
+
+        return getattr(requests if name == "parse_path" else replies, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
