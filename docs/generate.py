@@ -443,6 +443,7 @@ JOURNAL: Mapping[str, tuple[str, str, str]] = {
     "trusted": ("inside", "the destination", "`key trust` pinned that root; `root` is the fingerprint"),
     "mirrored": ("outside", "upstream's name with digest", "a tag that was new or had moved was copied"),
     "dropped": ("outside", "repository:tag", "nothing selects the tag any more; its releases stay"),
+    "expired": ("both", "repository:tag@digest", "`gc --retention` let the tag go; `rule` is its place in the file"),
     "scanned": (
         "outside",
         "repository:tag@digest",

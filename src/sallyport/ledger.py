@@ -30,7 +30,7 @@ from sallyport.gate import Verdict
 from sallyport.match import Scan
 from sallyport.oci import Descriptor, Digest, decode, encode
 from sallyport.patch import Patched
-from sallyport.store import State
+from sallyport.store import Protected, State
 
 T = TypeVar("T")
 
@@ -151,7 +151,20 @@ class Ledger:
         feed = self.feed()
         roots = [released.descriptor.digest for released in self.releases()]
         roots += [candidate.descriptor.digest for candidate in self.candidates()]
-        return (*roots, feed.blob.digest) if feed is not None else tuple(roots)
+        for receipt in self._all("receipt", Receipt):
+            roots += [Digest.parse(name.rpartition("@")[2]) for name in receipt.imported]
+        if feed is not None:
+            roots.append(feed.blob.digest)
+        return tuple(dict.fromkeys(roots))
+
+    def referred(self) -> Protected:
+        """What retention must leave: roots, what is still mirrored, and the tags that channels were rolled back to."""
+        digests = {*self.roots(), *(upstream.descriptor.digest for upstream in self.upstreams())}
+        names: set[str] = set()
+        for key, body in self.state.facts("held"):
+            repository, _, channel = key.rpartition(":")
+            names |= {key, f"{repository}:{decode(body, str, what=f'the held tag of {channel}')}"}
+        return Protected(frozenset(digests), frozenset(names))
 
     def feed(self) -> FeedFile | None:
         return self._one("feed", "current", FeedFile)

@@ -21,7 +21,7 @@ class StorageSection(Section, frozen=True, kw_only=True):
 
 
 class RetentionSection(Section, frozen=True, kw_only=True):
-    """Which tags `gc --retention` lets go; what a release, a ring or a receipt refers to always stays."""
+    """Tags that `gc --retention` keeps; the first rule that fits a tag counts, without a limit it keeps all."""
 
     images: Annotated[str, Meta(description="repositories that it holds for; * and ? as in a glob")] = "*"
     tags: Annotated[tuple[str, ...], Meta(description="patterns as in outside.mirror; all tags when left out")] = ()

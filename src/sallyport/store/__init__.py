@@ -3,7 +3,9 @@
 from sallyport.store.directory import DirectoryStore
 from sallyport.store.gc import collect_garbage
 from sallyport.store.interface import Aging, BlobStore, BlobWriter
-from sallyport.store.model import Collected, Event, Held, Problem, Tag
+from sallyport.store.manifests import reach
+from sallyport.store.model import Collected, Event, Held, LetGo, Problem, Tag
+from sallyport.store.retain import Protected, Retention, RetentionRule, retain
 from sallyport.store.s3 import S3Store
 from sallyport.store.state import State
 from sallyport.store.store import Store, open_store
@@ -18,7 +20,11 @@ __all__ = [
     "DirectoryStore",
     "Event",
     "Held",
+    "LetGo",
     "Problem",
+    "Protected",
+    "Retention",
+    "RetentionRule",
     "S3Store",
     "State",
     "Store",
@@ -26,5 +32,7 @@ __all__ = [
     "Watch",
     "collect_garbage",
     "open_store",
+    "reach",
+    "retain",
     "verify_store",
 ]

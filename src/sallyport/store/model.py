@@ -52,6 +52,21 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
+class LetGo:
+    """A tag that a rule of retention lets go, and why."""
+
+    repository: str
+    tag: str
+    digest: Digest
+    rule: str
+    reason: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.repository}:{self.tag}@{self.digest}"
+
+
+@dataclass(frozen=True, slots=True)
 class Collected:
     """What garbage collection removed, or would remove."""
 
@@ -61,3 +76,4 @@ class Collected:
     let_go: int  # manifests that no tag reached, where that was asked for
     spared: int  # blobs that nothing needs yet, and that are too young to be called garbage
     dry_run: bool
+    tags: tuple[LetGo, ...] = ()  # that retention let go, where that was asked for
