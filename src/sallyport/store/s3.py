@@ -44,7 +44,9 @@ class S3Store:
         self._asked = root / "asked"
 
     @classmethod
-    def open(cls, url: str, root: Path, *, endpoint: str = "", region: str = "", plain_http: bool = False) -> S3Store:
+    def open(
+        cls, url: str, root: Path, *, endpoint: str = "", region: str = "", plain_http: bool = False, retries: int = 6
+    ) -> S3Store:
         """The bucket of ``url``, s3://bucket/prefix; the environment says who we are (AWS_ACCESS_KEY_ID, …).
 
         Raises:
@@ -56,12 +58,11 @@ class S3Store:
         parts = urlsplit(url)
         if parts.scheme != "s3" or not parts.netloc or parts.query or parts.fragment:
             raise UsageError(f"{url[:120]!r} is no place for blobs", "write it like s3://bucket/prefix")
-        options: dict[str, Any] = {"endpoint": endpoint} if endpoint else {}
+        named = {"endpoint": endpoint, "region": region, "prefix": parts.path.strip("/")}
+        options: dict[str, Any] = {name: value for name, value in named.items() if value}
         try:
             bucket = Bucket(
                 parts.netloc,
-                prefix=parts.path.strip("/") or None,
-                region=region or None,
                 # The service checks what arrives against what we hashed on the way out.
                 checksum_algorithm="SHA256",
                 client_options={
@@ -69,7 +70,7 @@ class S3Store:
                     "connect_timeout": timedelta(seconds=10),
                     "timeout": timedelta(seconds=_TIMEOUT_S * 10),
                 },
-                retry_config={"max_retries": 6, "retry_timeout": timedelta(seconds=_RETRY_S)},
+                retry_config={"max_retries": retries, "retry_timeout": timedelta(seconds=_RETRY_S)},
                 **options,
             )
         except BaseError as error:
