@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from bench import crossing, layer_walk, mirroring, serving
+from bench import crossing, fleet, layer_walk, mirroring, serving
 from bench.table import Row, render
 
 UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
@@ -16,6 +16,7 @@ QUESTIONS: Mapping[str, Callable[[Path, int, int], list[Row]]] = {
     "walk": lambda folder, size, rounds: layer_walk.run(folder, size // 4, rounds),
     "crossing": crossing.run,
     "mirror": mirroring.run,
+    "fleet": fleet.run,
     "serving": serving.run,
 }
 

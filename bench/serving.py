@@ -58,7 +58,7 @@ def run(folder: Path, size: int, rounds: int) -> list[Row]:  # noqa: ARG001 - th
     blobs = DirectoryStore(folder / "made", durable=False)
     image = make_image(blobs, *make_layer(blobs, LAYER, SEED, gzip=False))
     layer = load_manifest(blobs, image).blobs[1]  # type: ignore[union-attr]
-    with _ours(folder) as ours, _distribution(folder) as peer, Http() as http:
+    with _ours(folder) as ours, distribution(folder) as peer, Http() as http:
         both = {"ours": ours, "peer": peer}
         for one in both.values():
             push_image(RegistryClient(http, one.registry), "bench/app", ["1"], blobs, image)
@@ -163,7 +163,7 @@ def _ours(folder: Path) -> Iterator[Running]:
 
 
 @contextmanager
-def _distribution(folder: Path) -> Iterator[Running]:
+def distribution(folder: Path) -> Iterator[Running]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         registry = f"127.0.0.1:{free.getsockname()[1]}"
