@@ -17,7 +17,7 @@ from sallyport.bundle import Blob, BundleBlobs
 from sallyport.engine import TEMPORARY_PREFIX, Task, exclusive, storage_error
 from sallyport.errors import DamagedError, DiskFullError, StorageError
 from sallyport.oci import BlobReader, Digest, verified
-from sallyport.store import BlobStore, DirectoryStore, Store
+from sallyport.store import Adopting, BlobStore, DirectoryStore, Store
 
 FOLDER = "quarantine"
 _SPARE = 16 * 1024 * 1024  # bytes for the state and the receipt beside the blobs
@@ -93,7 +93,7 @@ class Quarantine:
         path = self._blobs.path(digest)
         if path is None or store.has(digest):
             return
-        if not isinstance(store, DirectoryStore):
+        if not isinstance(store, Adopting):
             store.put(digest, size, self._blobs.chunks(digest))
             return
         try:

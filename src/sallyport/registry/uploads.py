@@ -20,7 +20,7 @@ from typing import BinaryIO
 from sallyport.errors import DiskFullError
 from sallyport.oci import CHUNK, Digest, Hasher
 from sallyport.registry.replies import RefusalError
-from sallyport.store import DirectoryStore, Store
+from sallyport.store import Adopting, Store
 
 _SESSION = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 MOST = 256  # sessions at a time
@@ -158,12 +158,16 @@ class Uploads:
                         "provided digest did not match uploaded content",
                         details=({"digest": str(digest)},),
                     )
-                if not blobs.has(digest):
-                    if isinstance(blobs, DirectoryStore):
-                        blobs.adopt(file, upload.path, digest)
-                    else:
-                        file.seek(0)
-                        blobs.put(digest, upload.size, _chunks(file))
+                # Garbage collection stays out while bytes that it may be about to take are asked for again.
+                with self._store.lease():
+                    known = blobs.has(digest)
+                    if known:
+                        blobs.put(digest, upload.size, ())
+                if not known and isinstance(blobs, Adopting):
+                    blobs.adopt(file, upload.path, digest)
+                elif not known:
+                    file.seek(0)
+                    blobs.put(digest, upload.size, _chunks(file))
         except FileNotFoundError as error:
             raise RefusalError(HTTPStatus.NOT_FOUND, "BLOB_UPLOAD_UNKNOWN", "the upload has ended") from error
         finally:

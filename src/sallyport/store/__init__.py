@@ -2,7 +2,7 @@
 
 from sallyport.store.directory import DirectoryStore
 from sallyport.store.gc import collect_garbage
-from sallyport.store.interface import Aging, BlobStore, BlobWriter
+from sallyport.store.interface import Adopting, Aging, BlobStore, BlobWriter
 from sallyport.store.manifests import reach
 from sallyport.store.model import Collected, Event, Held, LetGo, Problem, Tag
 from sallyport.store.retain import Protected, Retention, RetentionRule, retain
@@ -13,6 +13,7 @@ from sallyport.store.verify import verify_store
 from sallyport.store.watch import Watch
 
 __all__ = [
+    "Adopting",
     "Aging",
     "BlobStore",
     "BlobWriter",

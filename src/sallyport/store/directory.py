@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from sallyport.engine import fsync_folder, storage_error
 from sallyport.errors import MalformedError, MissingBlobError
 from sallyport.oci import CHUNK, Digest
-from sallyport.store.interface import Aging, BlobStore, BlobWriter
+from sallyport.store.interface import Adopting, Aging, BlobStore, BlobWriter
 from sallyport.store.partial import Partials
 
 
@@ -68,9 +68,10 @@ class DirectoryStore:
         return self._partials.create()
 
     def adopt(self, file: BinaryIO, temporary: Path, digest: Digest) -> None:
-        """Keep the finished ``temporary``, whose digest its writer computed."""
         target = self._file(digest)
         os.fchmod(file.fileno(), 0o644)
+        # It counts as new from now on, however long ago its last byte came.
+        os.utime(file.fileno())
         if self._durable:
             os.fsync(file.fileno())
         target.parent.mkdir(exist_ok=True)
@@ -134,3 +135,4 @@ def _read(file: BinaryIO, offset: int) -> Iterator[bytes]:
 if TYPE_CHECKING:
     _fits: type[BlobStore] = DirectoryStore
     _ages: type[Aging] = DirectoryStore
+    _adopts: type[Adopting] = DirectoryStore

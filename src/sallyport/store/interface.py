@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import BinaryIO, Protocol, runtime_checkable
 
 from sallyport.oci import BlobReader, Digest
 
@@ -73,4 +73,13 @@ class Aging(Protocol):
 
     def changed_at(self, digest: Digest) -> float:
         """Seconds since the epoch; 0 where there are no such bytes."""
+        ...
+
+
+@runtime_checkable
+class Adopting(Protocol):
+    """A blob store that takes a finished file over, without copying it where it can."""
+
+    def adopt(self, file: BinaryIO, temporary: Path, digest: Digest) -> None:
+        """Keep the open ``file`` at ``temporary``, whose digest its writer computed; the file is moved away."""
         ...

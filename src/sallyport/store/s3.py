@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from sallyport.engine import storage_error
 from sallyport.errors import DeniedError, MalformedError, MissingBlobError, StorageError, UnreachableError, UsageError
 from sallyport.oci import CHUNK, Digest
-from sallyport.store.interface import Aging, BlobStore, BlobWriter, Sweeping
+from sallyport.store.interface import Adopting, Aging, BlobStore, BlobWriter, Sweeping
 from sallyport.store.partial import Partials
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class S3Store:
     def __init__(self, objects: ObjectStore, root: Path, *, name: str = "the bucket") -> None:
         """``root`` is the store's folder; ``name`` is what messages call the object store."""
         self._objects, self._name = objects, name
-        self._partials = Partials(root / "partial", self._keep)
+        self._partials = Partials(root / "partial", self.adopt)
         self._asked = root / "asked"
 
     @classmethod
@@ -118,6 +118,25 @@ class S3Store:
     def create(self) -> AbstractContextManager[BlobWriter]:
         return self._partials.create()
 
+    def adopt(self, file: BinaryIO, temporary: Path, digest: Digest) -> None:
+        # By our own clock it is new, whatever the service's says.
+        self._touch(digest)
+        size = file.seek(0, 2)
+        file.seek(0)
+        with self._translated():
+            if size <= PART:
+                self._objects.put(_key(digest), file.read() if size else b"", use_multipart=False)
+            else:
+                part = max(PART, -(-size // _PARTS))
+                self._objects.put(_key(digest), temporary, chunk_size=part, max_concurrency=_CONCURRENCY)
+        there = self._meta(digest)["size"]
+        if there != size:
+            raise StorageError(
+                f"{self._name} says that {digest} has {there} bytes, and {size} were sent",
+                "remove the object, and look at the service's own log",
+            )
+        temporary.unlink(missing_ok=True)
+
     def delete(self, digest: Digest) -> int:
         meta = self._head(digest)
         if meta is None:
@@ -165,25 +184,6 @@ class S3Store:
 
     def _mark(self, digest: Digest) -> Path:
         return self._asked / f"{digest.algorithm}-{digest.hex}"
-
-    def _keep(self, file: BinaryIO, temporary: Path, digest: Digest) -> None:
-        # By our own clock it is new, whatever the service's says.
-        self._touch(digest)
-        size = file.seek(0, 2)
-        file.seek(0)
-        with self._translated():
-            if size <= PART:
-                self._objects.put(_key(digest), file.read() if size else b"", use_multipart=False)
-            else:
-                part = max(PART, -(-size // _PARTS))
-                self._objects.put(_key(digest), temporary, chunk_size=part, max_concurrency=_CONCURRENCY)
-        there = self._meta(digest)["size"]
-        if there != size:
-            raise StorageError(
-                f"{self._name} says that {digest} has {there} bytes, and {size} were sent",
-                "remove the object, and look at the service's own log",
-            )
-        temporary.unlink(missing_ok=True)
 
     def _head(self, digest: Digest) -> ObjectMeta | None:
         from obstore.exceptions import NotFoundError
@@ -248,4 +248,5 @@ def _short(error: Exception) -> str:
 if TYPE_CHECKING:
     _fits: type[BlobStore] = S3Store
     _ages: type[Aging] = S3Store
+    _adopts: type[Adopting] = S3Store
     _sweeps: type[Sweeping] = S3Store
