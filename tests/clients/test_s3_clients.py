@@ -14,9 +14,11 @@ import pytest
 from tests.clients.conftest import Makes, Shell, program
 from tests.store.test_blob_store import BlobStoreContract
 
-from sallyport.errors import DeniedError, UnreachableError
-from sallyport.oci import Digest, build_index
+from sallyport.cli.main import run_app
+from sallyport.errors import DeniedError, StorageError, UnreachableError
+from sallyport.oci import Digest, build_index, render_json
 from sallyport.registry import make_app, serve
+from sallyport.site import open_site
 from sallyport.store import BlobStore, S3Store, Store, collect_garbage, open_store, verify_store
 
 pytestmark = pytest.mark.client
@@ -100,6 +102,16 @@ def test_a_wrong_login_is_named(service: Service, tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     with pytest.raises(DeniedError, match="does not let us"):
         service.store(tmp_path).put(Digest.of(b"x"), 1, [b"x"])
+    with pytest.raises(DeniedError, match="does not let us"):
+        list(service.store(tmp_path).digests())
+
+
+def test_a_bucket_that_is_not_there_is_named(service: Service, tmp_path: Path) -> None:
+    blobs = S3Store.open("s3://no-such-bucket/x", tmp_path, endpoint=service.endpoint, plain_http=True)
+    with pytest.raises(StorageError, match="no-such-bucket"):
+        blobs.put(Digest.of(b"x"), 1, [b"x"])
+    with pytest.raises(StorageError, match="no-such-bucket"):
+        list(blobs.digests())
 
 
 def test_nobody_there_is_named(tmp_path: Path) -> None:
@@ -136,3 +148,30 @@ def test_clients_push_and_pull_over_the_bucket(store: Store, here: Store, made: 
     assert collect_garbage(store).digests == ()  # too young
     assert collect_garbage(store, grace_s=0).digests == (orphan,)
     assert verify_store(store) == ()
+
+
+def test_a_site_says_where_its_bytes_rest(service: Service, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = (
+        f"side: inside\ndestination: ship-7\nstore: store\nstorage:\n  url: s3://{BUCKET}/of-a-site\n"
+        f"  endpoint: {service.endpoint}\n  plain-http: true\n"
+        "retention:\n  - images: team/*\n    tags: ['ci-*', '!ci-main']\n    keep-newest: 1\n"
+    )
+    file = tmp_path / "sallyport.yaml"
+    file.write_text(text)
+    config = ("--config", str(file))
+    with open_site(file) as site:
+        for name in ("ci-1", "ci-2", "ci-main", "1.0"):
+            blob = Makes().blob(site.store.blobs, render_json({"schemaVersion": 2, "name": name}), "application/json")
+            site.store.state.set_tag("team/app", name, blob)
+    assert list((service.folder / BUCKET / "of-a-site" / "blobs" / "sha256").iterdir())
+
+    assert run_app(["gc", "--retention", "--dry-run", *config]) == 0
+    shown = capsys.readouterr().out
+    assert "team/app:ci-1" in shown
+    assert "number 2, and the newest 1 stay" in shown
+    assert run_app(["gc", "--retention", *config]) == 0
+    assert run_app(["gc", "--retention", "--json", *config]) == 0
+    assert '"tags":[]' in capsys.readouterr().out
+    assert run_app(["verify", "--store", *config]) == 0
+    with open_site(file) as site:
+        assert [one.name for one in site.store.state.tags("team/app")] == ["1.0", "ci-2", "ci-main"]

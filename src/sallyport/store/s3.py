@@ -8,6 +8,7 @@ locks and the marks of what was asked for again are there.
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -32,6 +33,7 @@ _PARTS = 9_000
 _CONCURRENCY = 4
 _TIMEOUT_S = 60
 _RETRY_S = 120
+_STATUS = re.compile(r"status code: ([0-9]{3})")
 
 
 class S3Store:
@@ -222,14 +224,16 @@ class S3Store:
 
         try:
             yield
-        except (PermissionDeniedError, UnauthenticatedError) as error:
-            raise DeniedError(
-                f"{self._name} does not let us: {_short(error)}",
-                "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and see what this key may do with the bucket",
-            ) from error
-        except (NotFoundError, InvalidPathError) as error:
-            raise StorageError(f"{self._name}: {_short(error)}", "check that the bucket exists") from error
         except BaseError as error:
+            # A refused listing comes without its own class, and says so in its text only.
+            code = match[1] if (match := _STATUS.search(str(error))) else ""
+            if isinstance(error, (PermissionDeniedError, UnauthenticatedError)) or code in {"401", "403"}:
+                raise DeniedError(
+                    f"{self._name} does not let us: {_short(error)}",
+                    "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and see what this key may do with the bucket",
+                ) from error
+            if isinstance(error, (NotFoundError, InvalidPathError)) or code == "404":
+                raise StorageError(f"{self._name}: {_short(error)}", "check that the bucket exists") from error
             raise UnreachableError(
                 f"{self._name} does not answer as it should: {_short(error)}",
                 "check storage.endpoint and the way there, then run the same command again",
