@@ -30,7 +30,7 @@ from sallyport.mirror.model import Mirrored, Planned, Selector
 from sallyport.mirror.open_source import open_files
 from sallyport.mirror.require import check_required
 from sallyport.mirror.select import digest_tag, is_literal, is_pattern, newest, select_tags
-from sallyport.mirror.upstream import Tree, Upstream, grow
+from sallyport.mirror.upstream import Said, Tree, Upstream, grow
 from sallyport.oci import Descriptor, Digest, Index, Reference, decode, encode, is_manifest, walk
 from sallyport.registry import FOREIGN
 from sallyport.store import Store
@@ -177,8 +177,9 @@ def _jobs(
             failures.append(found)
             continue
         tags, requests = found
+        said: Said = {}
         for tag in tags:
-            job = _Job(selector, tag, Upstream(client, selector.source.repository))
+            job = _Job(selector, tag, Upstream(client, selector.source.repository, said))
             same = jobs.setdefault((selector.repository, tag), job)
             if (same.reference, same.platforms) != (job.reference, job.platforms):
                 raise UsageError(

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from threading import Lock
+from typing import TypeAlias
 
 from sallyport.errors import CycleError, MalformedError, NotFoundError, OversizeError
 from sallyport.mirror.interface import Source
@@ -30,12 +31,18 @@ _CONFIG_LIMIT = 8 * 1024 * 1024
 _SUBJECT = "vnd.docker.reference.digest"  # by which build tools tie their statements to an image of the same index
 
 
+Said: TypeAlias = dict[tuple[str, Digest], tuple[Descriptor, ...]]
+"""The referrers of a manifest in a repository of one registry."""
+
+
 class Upstream:
     """Asks one repository for one tag's sake."""
 
-    def __init__(self, client: Source, repository: str) -> None:
+    def __init__(self, client: Source, repository: str, said: Said | None = None) -> None:
+        """``said`` is shared by the tags of one run."""
         self.client = client
         self.repository = repository
+        self._said = {} if said is None else said
         self.requests = 0
         self.bytes = 0
         self._lock = Lock()
@@ -75,8 +82,13 @@ class Upstream:
             yield chunk
 
     def referrers(self, digest: Digest) -> tuple[Descriptor, ...]:
-        self.count(requests=1)
-        return self.client.referrers(self.repository, digest)
+        """Asked once for each digest, however many tags name it."""
+        found = self._said.get((self.repository, digest))
+        if found is None:
+            self.count(requests=1)
+            found = self.client.referrers(self.repository, digest)
+            self._said[self.repository, digest] = found
+        return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,6 +108,7 @@ class RegistryClient:
         self._allowance = Allowance(registry, progress, sleep)
         self._sessions = sessions
         self._sleep = sleep
+        self._without_referrers = False  # whether the registry has shown that it has no API for them
         self._listing = Lock()  # of referrers under their tag: threads of ours need not undo each other
 
     # --- reading ------------------------------------------------------------------------------
@@ -263,7 +264,8 @@ class RegistryClient:
         url = self._url(repository, "referrers", str(digest))
         found: list[Descriptor] = []
         known = False
-        for page, kind in self._pages(url, repository, what, missing=(400, 404, 405, 501)):
+        pages = () if self._without_referrers else self._pages(url, repository, what, missing=(400, 404, 405, 501))
+        for page, kind in pages:
             known = True
             index = parse_manifest(page, kind, what=what)
             if not isinstance(index, Index):
@@ -393,6 +395,9 @@ class RegistryClient:
         while True:
             with self._ask("GET", url, scope=_pull(repository), headers={"Accept": "*/*"}) as response:
                 if response.status in missing and len(seen) == 1:
+                    # An error of the specification is JSON; anything else comes from a server that has no such path.
+                    if "/referrers/" in path and "json" not in _media_type(response):
+                        self._without_referrers = True
                     return
                 if response.status != HTTPStatus.OK:
                     raise failure(response, what)
