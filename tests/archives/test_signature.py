@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sallyport.archives import Keyring, verify_inrelease
+from sallyport.archives import Keyring, verify_detached, verify_inrelease
 from sallyport.errors import ExpiredError, SallyportError, UnsignedError, UntrustedError, WrongSignatureError
 
 TEXT = b"Origin: Test\nSuite: stable\nDate: Sat, 11 Jul 2026 10:00:00 UTC"
@@ -141,3 +141,24 @@ def test_noise_is_refused_with_an_error_of_ours(noise: bytes) -> None:
         verify_inrelease(noise, RING, now=NOW)
     with pytest.raises(SallyportError):
         verify_inrelease(b"-----BEGIN PGP SIGNED MESSAGE-----\n\n" + noise, RING, now=NOW)
+
+
+# --- Release and Release.gpg --------------------------------------------------------------
+
+
+def beside(*keys: pysequoia.Tsk, text: bytes = TEXT) -> bytes:
+    mode = pysequoia.SignatureMode.DETACHED
+    return b"".join(pysequoia.sign(key.signer(), text, mode=mode, armor=False) for key in keys)
+
+
+def test_a_detached_signature_holds_also_where_it_is_the_second() -> None:
+    armored = pysequoia.sign(KEY.signer(), TEXT, mode=pysequoia.SignatureMode.DETACHED)
+    for signature in (armored, beside(KEY), beside(OTHER, KEY)):
+        result = verify_detached(TEXT, signature, RING, now=NOW)
+        assert (result.text.encode(), result.signed_by) == (TEXT, (KEY.extract_certificate().fingerprint.upper(),))
+
+
+@pytest.mark.parametrize("signature", [beside(OTHER), beside(KEY, text=TEXT + b"."), b"", b"<html>"])
+def test_a_detached_signature_of_something_else_is_refused(signature: bytes) -> None:
+    with pytest.raises(WrongSignatureError):
+        verify_detached(TEXT, signature, RING, now=NOW)

@@ -11,21 +11,25 @@ from sallyport.archives.model import BinaryPackage, Release, Suite
 from sallyport.archives.packages import PackageIndex
 from sallyport.archives.platforms import debian_architecture
 from sallyport.archives.relations import Relation, parse_relations, satisfied
-from sallyport.archives.signature import SignedText, verify_inrelease
+from sallyport.archives.release import Listed, ReleaseFile, parse_release
+from sallyport.archives.signature import RELEASE_LIMIT, SignedText, verify_detached, verify_inrelease
 from sallyport.archives.version import DebianKey, compare_debian, debian_key
 
 __all__ = [
     "HOST_KEYRINGS",
     "PUBLISHED",
+    "RELEASE_LIMIT",
     "Archive",
     "BinaryPackage",
     "Deb",
     "DebianKey",
     "Keyring",
+    "Listed",
     "Mirrors",
     "PackageIndex",
     "Relation",
     "Release",
+    "ReleaseFile",
     "SignedText",
     "Suite",
     "apt_proxies",
@@ -37,11 +41,13 @@ __all__ = [
     "host_keyring",
     "load_keyring",
     "parse_relations",
+    "parse_release",
     "parse_stanza",
     "parse_stanzas",
     "published_keyring",
     "read_keyring",
     "render_stanza",
     "satisfied",
+    "verify_detached",
     "verify_inrelease",
 ]

@@ -7,6 +7,7 @@ the signed text must be ours, byte for byte. Sources: RFC 9580, 7, "Cleartext Si
 
 from __future__ import annotations
 
+import contextlib
 import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
@@ -51,6 +52,42 @@ def verify_inrelease(raw: bytes, keyring: Keyring, *, now: datetime, what: str =
     # 3. At least one signature by a key of the ring, over this very text.
     signers = _verify(raw, text, keyring, what)
     # 4. By a key that is good at the caller's time; the library asks only whether it was when it signed.
+    return SignedText(text, _good(signers, keyring, now, what))
+
+
+def verify_detached(
+    raw: bytes, signature: bytes, keyring: Keyring, *, now: datetime, what: str = "Release"
+) -> SignedText:
+    """The text of ``raw``, a Release, that at least one trusted key signed in ``signature``, its Release.gpg.
+
+    Raises:
+        WrongSignatureError, ExpiredError, OversizeError, MalformedError: as :func:`verify_inrelease` does.
+    """
+    import pysequoia
+
+    for part in (raw, signature):
+        if len(part) > RELEASE_LIMIT:
+            raise OversizeError(f"{what} has {len(part)} bytes; the limit is {RELEASE_LIMIT}", _MEND)
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise MalformedError(f"{what} is not UTF-8", _MEND) from error
+    certs = [cert for cert in _certs(keyring) if not cert.is_revoked]
+    signers: list[tuple[str, str]] = []
+    for one in _only_signatures(signature, what):
+        # The library reads the first of several only, and an archive signs with its old key and its new one.
+        with contextlib.suppress(RuntimeError, ValueError):
+            result = pysequoia.verify(raw, lambda _wanted: certs, signature=pysequoia.Sig.from_bytes(one))
+            signers += [(valid.certificate, valid.signing_key) for valid in result.valid_sigs]
+    if not signers:
+        raise WrongSignatureError(
+            f"{what} is not signed by any trusted key ({keyring.origin})",
+            "use another mirror, or name the keyring of this archive; never skip this check",
+        )
+    return SignedText(text, _good(signers, keyring, now, what))
+
+
+def _good(signers: list[tuple[str, str]], keyring: Keyring, now: datetime, what: str) -> tuple[str, ...]:
     good, expired = set(), ""
     for fingerprint, key in signers:
         end = _expiry(keyring, fingerprint, key)
@@ -63,7 +100,7 @@ def verify_inrelease(raw: bytes, keyring: Keyring, *, now: datetime, what: str =
             f"{what} is signed only by a key that is no longer valid: {expired}",
             "install the current keyring package of the archive, or name a newer keyring",
         )
-    return SignedText(text, tuple(sorted(good)))
+    return tuple(sorted(good))
 
 
 def _frame(raw: bytes, what: str) -> tuple[str, bytes]:
@@ -96,7 +133,8 @@ def _frame(raw: bytes, what: str) -> tuple[str, bytes]:
     return "\n".join(signed), "\n".join((_MIDDLE, *armor, _END, "")).encode()
 
 
-def _only_signatures(armor: bytes, what: str) -> None:
+def _only_signatures(armor: bytes, what: str) -> list[bytes]:
+    """Each signature by itself, in binary."""
     from pysequoia.packet import PacketPile, SignatureType, Tag
 
     try:
@@ -108,6 +146,8 @@ def _only_signatures(armor: bytes, what: str) -> None:
     for packet in packets:
         if packet.tag != Tag.Signature or packet.signature_type not in (SignatureType.Text, SignatureType.Binary):
             raise WrongSignatureError(f"{what} has something else than signatures over its text", _MEND)
+    # RFC 9580, 4.2: tag 2 in the current format, with a length of five octets.
+    return [b"\xc2\xff" + len(packet.body).to_bytes(4, "big") + packet.body for packet in packets]
 
 
 def _verify(raw: bytes, text: str, keyring: Keyring, what: str) -> list[tuple[str, str]]:
