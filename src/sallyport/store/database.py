@@ -7,8 +7,9 @@ each other for milliseconds instead of failing half-way with "database is locked
 from __future__ import annotations
 
 import functools
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -68,9 +69,14 @@ class Database:
         self._engine.dispose()
 
     def rows(self, sql: str, **values: Any) -> list[Row]:
-        """All rows of a query."""
-        with _translated(self.path), self._engine.connect() as connection:
-            return [tuple(row) for row in connection.execute(_text(sql), values)]
+        """All rows of a query: one statement, prepared once for each connection, and no transaction around it."""
+        with _translated(self.path), closing(self._engine.raw_connection()) as connection:
+            cursor = connection.cursor()
+            try:
+                cursor.execute(sql, values)
+                return list(cursor.fetchall())
+            finally:
+                cursor.close()
 
     def paged(self, sql: str, after: str | int | None, **values: Any) -> Iterator[Row]:
         """Rows of a query over ``:after`` (NULL at first) and ``:page`` whose first column is its order.
@@ -169,8 +175,8 @@ def _translated(path: Path) -> Iterator[None]:
         yield
     except PoolTimeoutError as error:
         raise LockedError(f"too many threads use {path} at once", "run fewer things at a time") from error
-    except DBAPIError as error:
-        reason = str(error.orig)
+    except (DBAPIError, sqlite3.Error) as error:
+        reason = str(error.orig if isinstance(error, DBAPIError) else error)
         if "locked" in reason or "busy" in reason:
             raise LockedError(
                 f"another process is writing to {path}", "wait until it has ended, then run the same command again"
