@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Self
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit, urlunsplit
 
 from sallyport import __version__
+from sallyport.engine.redirects import leads_inside
 from sallyport.engine.slots import Slots
 from sallyport.engine.tls import ClientCertificate, make_context
 from sallyport.errors import OversizeError, UnreachableError, UsageError
@@ -235,6 +236,11 @@ class Http:
                 )
             headers = call.headers
             if _origin(call.url) != _origin(target):
+                if leads_inside(call.url, target):
+                    raise UnreachableError(
+                        f"{_place(call.url)} redirects to {_place(target)}, an address inside",
+                        "report it to whoever runs that host; nobody outside may choose whom we ask inside",
+                    )
                 headers = {name: value for name, value in headers.items() if name.lower() not in _SECRET}
             call = replace(call, url=target, headers=headers)
         raise UnreachableError(
