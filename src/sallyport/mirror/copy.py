@@ -31,9 +31,11 @@ from sallyport.mirror.open_source import open_files
 from sallyport.mirror.require import check_required
 from sallyport.mirror.select import digest_tag, is_literal, is_pattern, newest, select_tags
 from sallyport.mirror.upstream import Said, Tree, Upstream, grow
+from sallyport.mirror.vouching import attachments_here, attachments_in, keep_manifests
 from sallyport.oci import Descriptor, Digest, Index, Reference, decode, encode, is_manifest, walk
 from sallyport.registry import FOREIGN
 from sallyport.store import Store
+from sallyport.vouch import Check, Vouched
 
 Clients = Callable[[str], Source]
 _SILENT = Silent()
@@ -122,13 +124,16 @@ def mirror(
     *,
     executor: Executor = _FOUR,
     progress: Progress = _SILENT,
+    check: Check | None = None,
 ) -> tuple[Mirrored, ...]:
     """Copy what the selectors mean today, with all that is said about it.
 
+    ``check`` says who vouches for an image, of those that are here already, too; its layers come only then.
     One tag that fails does not lose the others: they are copied and kept, then the first failure is raised.
 
     Raises:
         NotFoundError, DeniedError, UnreachableError, DamagedError, StorageError: of a tag that failed.
+        UntrustedError: nobody vouches for an image.
         UsageError: two selectors put different images under one name.
         LockedError: garbage collection is at work.
     """
@@ -137,6 +142,16 @@ def mirror(
         tried = [*executor.map(lambda job: _tried(_look, job, store), jobs)]
         failures += [look for look in tried if isinstance(look, SallyportError)]
         looks = [look for look in tried if isinstance(look, _Look)]
+        vouched: dict[str, Vouched] = {}
+        if check is not None:
+            answers = [*executor.map(lambda look: _tried(_vouch, look, store, check), looks)]
+            failures += [answer for answer in answers if isinstance(answer, SallyportError)]
+            vouched = {
+                look.job.key: answer
+                for look, answer in zip(looks, answers, strict=True)
+                if not isinstance(answer, SallyportError)
+            }
+            looks = [look for look in looks if look.job.key in vouched]
         wanted = _wanted(looks, store)
         with progress.task("mirror", sum(blob.size for blob, _ in wanted)) as task:
             copied = [*executor.map(lambda item: _tried(_copy, *item, store, task), wanted)]
@@ -145,7 +160,7 @@ def mirror(
         for look in looks:
             needs = look.tree.blobs if look.tree is not None else ()
             broken = next((lost[blob.digest] for blob in needs if blob.digest in lost), None)
-            outcome = broken or _tried(_keep, look, store)
+            outcome = broken or _tried(_keep, look, store, vouched.get(look.job.key))
             if isinstance(outcome, Mirrored):
                 done.append(outcome)
             else:
@@ -335,7 +350,22 @@ def _copy(blob: Descriptor, upstream: Upstream, store: Store, task: Task) -> Non
             return
 
 
-def _keep(look: _Look, store: Store) -> Mirrored:
+def _vouch(look: _Look, store: Store, check: Check) -> Vouched:
+    job, tree = look.job, look.tree
+    if tree is None:
+        # The rules may have changed since it came.
+        known = _known(store, job)
+        upstream = known.upstream if known is not None else look.upstream.digest
+        image, attachments = attachments_here(store, job.selector.repository, upstream, look.upstream)
+        return check(job.reference, image, attachments)
+    attachments = attachments_in(tree, look.cosign, look.upstream.digest)
+    with _SILENT.task("signatures") as task:
+        for blob in keep_manifests(tree, attachments, store):
+            _copy(blob, job.upstream, store, task)
+    return check(job.reference, look.upstream, attachments)
+
+
+def _keep(look: _Look, store: Store, vouched: Vouched | None) -> Mirrored:
     job, tree = look.job, look.tree
     repository = job.selector.repository
     changed = False
@@ -351,7 +381,7 @@ def _keep(look: _Look, store: Store) -> Mirrored:
         known = Known(look.upstream.digest, tree.descriptor, job.platforms, look.said, tags)
         store.state.put_fact(_FACT, job.key, encode(known))
     return Mirrored(
-        job.reference, repository, job.tag, look.descriptor, job.upstream.bytes, job.upstream.requests, changed
+        job.reference, repository, job.tag, look.descriptor, job.upstream.bytes, job.upstream.requests, changed, vouched
     )
 
 

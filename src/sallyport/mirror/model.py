@@ -9,6 +9,7 @@ from sallyport.errors import UsageError
 from sallyport.mirror.addresses import split_address
 from sallyport.mirror.select import check_pattern
 from sallyport.oci import Descriptor, Digest, Platform, Reference, is_repository
+from sallyport.vouch import Vouched
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,3 +111,4 @@ class Mirrored:
     bytes: int  # fetched
     requests: int  # sent, authorization not counted
     changed: bool
+    vouched: Vouched | None = None  # who signed it, where that was asked
