@@ -43,6 +43,7 @@ _FOUR = Threads(4)
 _FACT = "mirrored"
 _TRIES = 4  # in a row without a new byte
 _PAUSE_S = 0.5
+_LARGE = 8 * 1024 * 1024  # bytes of a blob
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +155,7 @@ def mirror(
             looks = [look for look in looks if look.job.key in vouched]
         wanted = _wanted(looks, store)
         with progress.task("mirror", sum(blob.size for blob, _ in wanted)) as task:
-            copied = [*executor.map(lambda item: _tried(_copy, *item, store, task), wanted)]
+            copied = [*executor.map(lambda item: _tried(_copy, *item, store, task, progress), wanted)]
         lost = {item[0].digest: error for item, error in zip(wanted, copied, strict=True) if error is not None}
         done: list[Mirrored] = []
         for look in looks:
@@ -322,8 +323,15 @@ def _wanted(looks: Sequence[_Look], store: Store) -> list[tuple[Descriptor, Upst
     return sorted(wanted.values(), key=lambda item: -item[0].size)
 
 
-def _copy(blob: Descriptor, upstream: Upstream, store: Store, task: Task) -> None:
-    """One blob, through broken lines, as long as bytes arrive."""
+def _copy(blob: Descriptor, upstream: Upstream, store: Store, total: Task, progress: Progress) -> None:
+    """One blob, with a line of its own on the terminal where it is large enough to be waited for."""
+    shown = progress if blob.size >= _LARGE else _SILENT
+    with shown.task(f"{upstream.repository} {blob.digest.short}", blob.size) as task:
+        _fetch(blob, upstream, store, (total, task))
+
+
+def _fetch(blob: Descriptor, upstream: Upstream, store: Store, tasks: Sequence[Task]) -> None:
+    """Through broken lines, as long as bytes arrive."""
     failures = 0
     while True:
         arrived = 0
@@ -332,7 +340,8 @@ def _copy(blob: Descriptor, upstream: Upstream, store: Store, task: Task) -> Non
             nonlocal arrived
             for chunk in upstream.blob(blob.digest, offset=offset):
                 arrived += len(chunk)
-                task.advance(len(chunk))
+                for task in tasks:
+                    task.advance(len(chunk))
                 yield chunk
 
         try:
