@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sallyport.engine import Executor, Progress, Silent, Task, Threads
 from sallyport.errors import (
@@ -35,7 +35,9 @@ from sallyport.mirror.vouching import attachments_here, attachments_in, keep_man
 from sallyport.oci import Descriptor, Digest, Index, Reference, decode, encode, is_manifest, walk
 from sallyport.registry import FOREIGN
 from sallyport.store import Store
-from sallyport.vouch import Check, Vouched
+
+if TYPE_CHECKING:
+    from sallyport.vouch import Check, Vouched
 
 Clients = Callable[[str], Source]
 _SILENT = Silent()
@@ -370,7 +372,7 @@ def _vouch(look: _Look, store: Store, check: Check) -> Vouched:
     attachments = attachments_in(tree, look.cosign, look.upstream.digest)
     with _SILENT.task("signatures") as task:
         for blob in keep_manifests(tree, attachments, store):
-            _copy(blob, job.upstream, store, task)
+            _copy(blob, job.upstream, store, task, _SILENT)
     return check(job.reference, look.upstream, attachments)
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sallyport.errors import UsageError
 from sallyport.mirror.addresses import split_address
 from sallyport.mirror.select import check_pattern
 from sallyport.oci import Descriptor, Digest, Platform, Reference, is_repository
-from sallyport.vouch import Vouched
+
+if TYPE_CHECKING:
+    from sallyport.vouch import Vouched
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from sallyport.mirror.upstream import Tree
 from sallyport.oci import Descriptor, Digest, Manifest
-from sallyport.sign import Attachment, attached
 from sallyport.store import Store
+
+if TYPE_CHECKING:
+    from sallyport.sign import Attachment
 
 SMALL = 8 * 1024 * 1024
 """Bytes of a blob that may still be part of a signature; larger ones come with the layers."""
@@ -18,12 +21,16 @@ def attachments_here(
     store: Store, repository: str, upstream: Digest, fallback: Descriptor
 ) -> tuple[Descriptor, tuple[Attachment, ...]]:
     """What upstream's tag named, and what is attached to it, of an image that is here whole."""
+    from sallyport.sign import attached
+
     held = store.state.held(repository, upstream)
     return (held.descriptor if held is not None else fallback), attached(store, repository, upstream)
 
 
 def attachments_in(tree: Tree, cosign: Mapping[str, Descriptor], image: Digest) -> tuple[Attachment, ...]:
     """What is attached to ``image``, of what was just found upstream."""
+    from sallyport.sign import Attachment
+
     found = [
         Attachment(piece.descriptor, image, "", piece.document.annotations.get(_PREDICATE, ""))
         for piece in tree.pieces
