@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -120,3 +121,20 @@ def test_the_vetted_copy_is_served_while_upstream_is_gone_until_its_feeds_are_to
     with gateway(outdated) as client:
         _, reasons = client.denied(f"/v2/web/manifests/12?{NS}")
         assert any("the policy allows 14 days" in reason for reason in reasons)
+
+
+@pytest.mark.client
+@pytest.mark.parametrize(
+    "command", ["skopeo inspect --raw --tls-verify=false docker://{}", "crane --insecure manifest {}"]
+)
+def test_real_clients_pull_and_read_why_not(outdated: Any, command: str) -> None:
+    for rule, passes in (
+        ("{images: upstream.example/*, prefer: upstream}", False),
+        ("{images: upstream.example/*}", True),
+    ):
+        with gateway(outdated, rule) as client:
+            image = f"{client.url.removeprefix('http://')}/upstream.example/web:12"
+            ran = subprocess.run(command.format(image).split(), capture_output=True, text=True, timeout=60, check=False)
+        assert (ran.returncode == 0) is passes, ran.stderr
+        assert ("manifests" in ran.stdout) is passes
+        assert passes or ("refused by policy" in ran.stderr and "Traceback" not in ran.stderr)
