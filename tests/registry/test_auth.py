@@ -262,6 +262,9 @@ class OnlyMe:
             raise DeniedError("wrong login", "log in anew")
         return Caller("me", "user") if authorization else ANONYMOUS
 
+    def remembered(self, authorization: str) -> Caller | None:
+        return None if authorization else ANONYMOUS
+
     def may(self, caller: Caller, repository: str, action: Action) -> Decision:
         if caller.kind == "anonymous":
             return Decision.LOGIN

@@ -8,12 +8,21 @@ from sallyport.access.model import Action, Caller, Decision
 
 
 class Guard(Protocol):
-    """Knows who may do what. Safe for several threads; every method is fast enough for each request."""
+    """Knows who may do what. Safe for several threads; but for ``caller`` every method is fast enough for each
+    request.
+    """
 
     def caller(self, authorization: str, address: str = "") -> Caller:
         """Who sent this Authorization header; nobody in particular where it is empty.
 
         Raises DeniedError: it is wrong. ``address`` is where it came from, to slow down who guesses.
+        """
+        ...
+
+    def remembered(self, authorization: str) -> Caller | None:
+        """Who sent this header, if that was proven before or needs no proof; None: ask ``caller``, in a thread.
+
+        Never waits: a password takes a moment of a core, and one thread answers everybody.
         """
         ...
 

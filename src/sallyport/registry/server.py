@@ -23,6 +23,7 @@ from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import TypeAlias
 
+from anyio import to_thread
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -148,9 +149,8 @@ class _Registry:
             if header == b"authorization":
                 authorization = value.decode("latin-1")
         if self._guard is not None:
-            try:
-                caller = self._guard.caller(authorization, _address(scope))
-            except DeniedError:
+            caller = self._guard.remembered(authorization)
+            if caller is None:
                 return False
             if self._guard.may(caller, repository, "pull") is not Decision.ALLOWED:
                 return False
@@ -172,7 +172,7 @@ class _Registry:
             kind, repository, name = parse_path(request.scope["path"])
             method = "GET" if request.method == "HEAD" else request.method
             handler = self._handlers[kind].get(method)
-            request.scope[CALLER] = self._caller(request)
+            request.scope[CALLER] = await self._caller(request)
             if handler is None:
                 raise RefusalError(
                     HTTPStatus.METHOD_NOT_ALLOWED,
@@ -201,11 +201,15 @@ class _Registry:
             log.exception("request_failed", extra={"path": request.scope["path"]})
             return refusal(RefusalError(HTTPStatus.INTERNAL_SERVER_ERROR, "UNKNOWN", "the registry failed"))
 
-    def _caller(self, request: Request) -> Caller:
+    async def _caller(self, request: Request) -> Caller:
         if self._guard is None:
             return ANONYMOUS
+        authorization = request.headers.get("authorization", "")
+        known = self._guard.remembered(authorization)
+        if known is not None:
+            return known
         try:
-            return self._guard.caller(request.headers.get("authorization", ""), _address(request.scope))
+            return await to_thread.run_sync(self._guard.caller, authorization, _address(request.scope))
         except DeniedError as error:
             raise self._login(request, "", "pull", error.message) from error
 
