@@ -51,7 +51,9 @@ class Gateway:
         terms: Terms,
         default: str = "",
         guard: Guard | None = None,
+        rest: ASGIApp | None = None,
     ) -> None:
+        self._rest = rest
         self._rules, self._admit, self._clock = tuple(rules), admit, clock
         self._terms, self._default, self._guard = terms, default, guard
         self._shelf = Shelf(store, admit)
@@ -67,6 +69,9 @@ class Gateway:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
+            return
+        if self._rest is not None and scope["path"].startswith("/packages/"):
+            await self._rest(scope, receive, send)
             return
         answer = await self._answer(scope)
         if isinstance(answer, str):
@@ -222,9 +227,13 @@ def make_gateway(
     terms: Terms = Terms(),  # noqa: B008 - an immutable value
     default: str = "",
     guard: Guard | None = None,
+    rest: ASGIApp | None = None,
 ) -> Gateway:
-    """An ASGI application over ``store``; ``default`` is the registry of names that say none."""
-    return Gateway(store, rules, admit, clock=clock, terms=terms, default=default, guard=guard)
+    """An ASGI application over ``store``; ``default`` is the registry of names that say none.
+
+    ``rest`` answers for ``/packages/``, without asking ``guard``.
+    """
+    return Gateway(store, rules, admit, clock=clock, terms=terms, default=default, guard=guard, rest=rest)
 
 
 def _from(want: Wanted, origin: str) -> Wanted:
