@@ -33,4 +33,12 @@ def command(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) 
         )
         for name, plan in patches
     ]
-    show({"mirror": planned, "patch": patches}, as_json=as_json, headers=("step", "image", "what", ">bytes"), rows=rows)
+    needed = [p for p in planned if p.needed]
+    total = sum(p.bytes for p in needed) + sum(plan.bytes_to_fetch for _, plan in patches)
+    show(
+        {"mirror": planned, "patch": patches},
+        as_json=as_json,
+        headers=("step", "image", "what", ">bytes"),
+        rows=rows,
+        note=f"{len(needed)} of {len(planned)} tags to fetch, {size(total)} in total; what tags share counts once",
+    )
