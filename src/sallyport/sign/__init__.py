@@ -11,7 +11,7 @@ from sallyport.sign.cosign import (
     parse_payload,
     sign_image,
 )
-from sallyport.sign.dsse import IN_TOTO, Envelope, from_base64, pae
+from sallyport.sign.dsse import IN_TOTO, Envelope, from_base64, pae, to_base64
 from sallyport.sign.interface import Signer
 from sallyport.sign.keys import FileSigner, KeyFolder
 from sallyport.sign.model import Artifact, Attachment, Attested, Form, Purpose, Signature, TrustedKeys, Verified
@@ -61,6 +61,7 @@ __all__ = [
     "read_artifact",
     "scan_predicate",
     "sign_image",
+    "to_base64",
     "tuf_key",
     "tuf_signer",
     "verify_attestation",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import cache
 from itertools import islice
 
 from sallyport.errors import SallyportError, UnsignedError, UntrustedError, WrongSignatureError
@@ -12,10 +13,12 @@ from sallyport.sign import Artifact, Attachment
 from sallyport.vouch.gather import gather
 from sallyport.vouch.interface import Check
 from sallyport.vouch.keyed import said_by_keys
+from sallyport.vouch.keyless import Identities
 from sallyport.vouch.model import Need, Rule, Said, Vouched
 
 Reading = tuple[list[Said], list[str]]
 """What trusted signers said about the image, and why other signatures do not hold."""
+Reader = Callable[[Sequence[Artifact], Descriptor], Reading]
 _SHOWN = 4  # reasons
 _MEND = "ask its publisher to sign it, or correct the trust rule; do not loosen the rule to let it pass"
 
@@ -29,6 +32,7 @@ def make_check(rules: Sequence[Rule], blobs: BlobReader, *, now: datetime) -> Ch
         WrongSignatureError: there are some, and none holds; the message says of each why.
     """
     kept = tuple(rules)
+    reader = cache(lambda rule: _reader(rule, now))
 
     def check(reference: Reference, image: Descriptor, attachments: tuple[Attachment, ...]) -> Vouched:
         rule = next((rule for rule in kept if rule.means(reference)), None)
@@ -41,14 +45,16 @@ def make_check(rules: Sequence[Rule], blobs: BlobReader, *, now: datetime) -> Ch
         if rule.need is Need.NOTHING:
             return Vouched(name, ())
         artifacts, faults = gather(blobs, image.digest, attachments)
-        said, why = _reader(rule, now)(artifacts, image)
+        said, why = reader(rule)(artifacts, image)
         return Vouched(name, _judge(reference, image.digest, rule, said, [*why, *faults]))
 
     return check
 
 
-def _reader(rule: Rule, now: datetime) -> Callable[[Sequence[Artifact], Descriptor], Reading]:
+def _reader(rule: Rule, now: datetime) -> Reader:
     del now
+    if rule.need is Need.IDENTITY:
+        return Identities(rule)
     return lambda artifacts, image: said_by_keys(artifacts, image.digest, rule.keys)
 
 
@@ -62,7 +68,7 @@ def _judge(reference: Reference, digest: Digest, rule: Rule, said: list[Said], f
     }
     whole = tuple(signer for signer in signers if not missing[signer])
     if not whole:
-        lacks = ", ".join(min(missing.values(), key=len))
+        lacks = ", ".join(missing[signers[0]])
         raise UnsignedError(
             f"{reference} ({digest.short}) is signed by {signers[0]}, who attests no {lacks}{_because(faults)}",
             "ask its publisher for the attestation, or take it out of the rule's attestations",
