@@ -82,7 +82,14 @@ class SiteAdmit:
         platforms = () if digests else wanted.allow.platforms
         selector = Selector(source, tags, platforms, into, digests)
         with site.clients() as client_for:
-            found = mirror(client_for, (selector,), site.store, executor=site.executor, progress=site.progress)
+            found = mirror(
+                client_for,
+                (selector,),
+                site.store,
+                executor=site.executor,
+                progress=site.progress,
+                check=steps.trust_check(site),
+            )
         if not found:
             raise NotFoundError(f"{reference} is not there", "check its name")
         one = found[0]

@@ -21,7 +21,7 @@ from sallyport.bundle import (
 )
 from sallyport.catalog import Bill, catalogue
 from sallyport.engine import Inline
-from sallyport.errors import ConfigError, DamagedError, RefusedError, SallyportError, StorageError
+from sallyport.errors import ConfigError, DamagedError, RefusedError, SallyportError, StorageError, UsageError
 from sallyport.gate import Passed, Refused, Undecided, Verdict, judge
 from sallyport.ledger import Candidate, Ledger, Sealed, Upstream
 from sallyport.match import Known, Scan
@@ -32,6 +32,9 @@ from sallyport.patch import Patched, PatchPlan
 from sallyport.receive import Received
 from sallyport.sign import Purpose
 from sallyport.site import Site
+from sallyport.vouch import Check, Need, Rule, UpstreamKey, make_check
+
+_TRUST_FILE = 4 * 1024 * 1024  # bytes; sigstore's public trusted root has 7,000
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,17 +92,65 @@ class Failure:
         return cls(what, type(error).__name__, error.message, error.mend, error.exit_code)
 
 
+def trust_rules(site: Site) -> tuple[Rule, ...]:
+    """What upstream's images must bring, with the files that the rules name.
+
+    Raises:
+        ConfigError: a file cannot be read, is none of its kind, or a rule cannot be met.
+    """
+
+    def read(text: str) -> bytes:
+        path = site.path(text)
+        try:
+            with path.open("rb") as file:
+                raw = file.read(_TRUST_FILE + 1)
+        except OSError as error:
+            raise ConfigError(
+                f"trust: cannot read {path}: {error.strerror}", "correct the path under trust:"
+            ) from error
+        if len(raw) > _TRUST_FILE:
+            raise ConfigError(f"trust: {path} is larger than {_TRUST_FILE} bytes", "name the right file under trust:")
+        return raw
+
+    rules: list[Rule] = []
+    for section in site.config.outside.trust:
+        try:
+            rules.append(
+                Rule(
+                    section.images,
+                    Need(section.require),
+                    tuple(UpstreamKey(read(name).decode("ascii", errors="replace")) for name in section.keys),
+                    read(section.trusted_root) if section.trusted_root else b"",
+                    section.issuer,
+                    section.identity,
+                    tuple(read(name).decode("ascii", errors="replace") for name in section.certificates),
+                    section.subjects,
+                    section.attestations,
+                )
+            )
+        except (UsageError, DamagedError) as error:
+            raise ConfigError(f"trust: {section.images}: {error.message}", error.mend) from error
+    return tuple(rules)
+
+
+def trust_check(site: Site) -> Check | None:
+    """Who vouches for an image from upstream; None where the configuration asks for nobody."""
+    rules = trust_rules(site)
+    return make_check(rules, site.store.blobs, now=site.clock.now()) if rules else None
+
+
 def mirror_all(site: Site) -> tuple[tuple[Mirrored, ...], tuple[Failure, ...]]:
     """Every selector; those that fail are told beside the others' results."""
     from sallyport.mirror import mirror as copy
 
     wanted = selectors(site)
+    check = trust_check(site)
     within = site.executor if len(wanted) == 1 else Inline()
     with site.clients() as client_for:
 
         def one(selector: Selector) -> tuple[Mirrored, ...] | Failure:
             try:
-                return copy(client_for, (selector,), site.store, executor=within, progress=site.progress)
+                return copy(client_for, (selector,), site.store, executor=within, progress=site.progress, check=check)
             except StorageError:
                 raise  # a full disk is nobody's own fault, and everybody's end
             except SallyportError as error:
