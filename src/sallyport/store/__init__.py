@@ -7,6 +7,7 @@ from sallyport.store.manifests import reach
 from sallyport.store.model import Collected, Event, Held, LetGo, Problem, Tag
 from sallyport.store.retain import Protected, Retention, RetentionRule, retain
 from sallyport.store.s3 import S3Store
+from sallyport.store.scrub import Scrubbed, scrub_once, scrubbing
 from sallyport.store.state import State
 from sallyport.store.store import Store, open_store
 from sallyport.store.verify import verify_store
@@ -27,6 +28,7 @@ __all__ = [
     "Retention",
     "RetentionRule",
     "S3Store",
+    "Scrubbed",
     "State",
     "Store",
     "Tag",
@@ -35,5 +37,7 @@ __all__ = [
     "open_store",
     "reach",
     "retain",
+    "scrub_once",
+    "scrubbing",
     "verify_store",
 ]

@@ -83,3 +83,12 @@ class Adopting(Protocol):
     def adopt(self, file: BinaryIO, temporary: Path, digest: Digest) -> None:
         """Keep the open ``file`` at ``temporary``, whose digest its writer computed; the file is moved away."""
         ...
+
+
+@runtime_checkable
+class Quarantining(Protocol):
+    """A blob store whose bytes lie in no local file, and that can take damaged ones away by itself."""
+
+    def quarantine(self, digest: Digest) -> str:
+        """Move the bytes to where nobody reads them by this digest; says where."""
+        ...

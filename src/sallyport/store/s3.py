@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from sallyport.engine import storage_error
 from sallyport.errors import DeniedError, MalformedError, MissingBlobError, StorageError, UnreachableError, UsageError
 from sallyport.oci import CHUNK, Digest
-from sallyport.store.interface import Adopting, Aging, BlobStore, BlobWriter, Sweeping
+from sallyport.store.interface import Adopting, Aging, BlobStore, BlobWriter, Quarantining, Sweeping
 from sallyport.store.partial import Partials
 
 if TYPE_CHECKING:
@@ -149,6 +149,12 @@ class S3Store:
             self._mark(digest).unlink(missing_ok=True)
         return meta["size"]
 
+    def quarantine(self, digest: Digest) -> str:
+        target = f"quarantine/{digest.algorithm}-{digest.hex}"
+        with self._translated():
+            self._objects.rename(_key(digest), target)
+        return f"{self._name}/{target}"
+
     def digests(self) -> Iterator[Digest]:
         with self._translated():
             for page in self._objects.list("blobs"):
@@ -254,3 +260,4 @@ if TYPE_CHECKING:
     _ages: type[Aging] = S3Store
     _adopts: type[Adopting] = S3Store
     _sweeps: type[Sweeping] = S3Store
+    _quarantines: type[Quarantining] = S3Store
