@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -108,6 +109,19 @@ def site(tmp_path: Path, http: Http) -> Iterator[Site]:
         counted = Counted(make_app(store))
         with serve(counted) as serving:
             yield Site(store, serving, counted, RegistryClient(http, serving.registry), http)
+
+
+@pytest.fixture
+def ask(site: Site) -> Callable[..., tuple[int, Any, bytes]]:
+    """Sends one request as it is and gives status, headers and body."""
+
+    def send(method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, Any, bytes]:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        url = path if path.startswith("http") else site.serving.url + path
+        with site.http.request(method, url, headers=named, body=body, redirects=False, idempotent=False) as response:
+            return response.status, response.headers, response.read(10_000_000)
+
+    return send
 
 
 @pytest.fixture

@@ -15,19 +15,6 @@ from sallyport.store import open_store
 DATA = bytes(range(256)) * 40
 
 
-@pytest.fixture
-def ask(site: Any) -> Any:
-    """Sends one request as it is and gives status, headers and body."""
-
-    def send(method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, Any, bytes]:
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        url = path if path.startswith("http") else site.serving.url + path
-        with site.http.request(method, url, headers=named, body=body, redirects=False, idempotent=False) as response:
-            return response.status, response.headers, response.read(10_000_000)
-
-    return send
-
-
 def code(body: bytes) -> str:
     errors = json.loads(body)["errors"]
     assert all(set(error) == {"code", "message", "detail"} for error in errors)
@@ -384,7 +371,6 @@ def test_a_read_only_registry_reads(site: Any, here: Any, build: Any, ask: Any) 
 def test_uploads_are_bounded(tmp_path: Path) -> None:
     from sallyport.registry.replies import RefusalError
     from sallyport.registry.uploads import Uploads
-    from sallyport.store import open_store
 
     with open_store(tmp_path) as store:
         uploads = Uploads(store, most=3, largest=10)
@@ -471,38 +457,3 @@ def test_a_store_without_files_is_served_too(site: Any, here: Any, build: Any, h
         whole = b"".join(here.blobs.chunks(layer))
         assert b"".join(client.blob("app", layer)) == whole
         assert b"".join(client.blob("app", layer, offset=2_000_000)) == whole[2_000_000:]
-
-
-def test_what_is_remembered_is_forgotten_when_anybody_writes(ask: Any, site: Any, here: Any, build: Any) -> None:
-    old, new = build.image("old"), build.image("new")
-    push_image(site.client, "app", ["1"], here.blobs, old)
-    push_image(site.client, "app", ["2"], here.blobs, new)
-    for _ in range(2):  # the second answer comes from memory
-        status, headers, body = ask("GET", "/v2/app/manifests/1")
-        assert (status, headers["docker-content-digest"]) == (200, str(old.digest))
-        assert body == load_manifest(here.blobs, old).raw
-        assert ask("HEAD", "/v2/app/manifests/1")[1]["content-length"] == str(len(body))
-    assert ask("GET", "/v2/app/manifests/1", if_none_match=headers["etag"])[0] == 304
-    # Another process moves the tag.
-    with open_store(site.store.root) as elsewhere:
-        elsewhere.state.set_tag("app", "1", new)
-    assert ask("GET", "/v2/app/manifests/1")[1]["docker-content-digest"] == str(new.digest)
-    assert ask("GET", f"/v2/app/manifests/{old.digest}")[0] == 200
-    assert ask("DELETE", f"/v2/app/manifests/{old.digest}")[0] == 202
-    assert ask("GET", f"/v2/app/manifests/{old.digest}")[0] == 404
-
-
-def test_a_blob_from_memory_is_shown_only_while_it_may_be(ask: Any, site: Any, here: Any, build: Any) -> None:
-    image = build.image("app")
-    push_image(site.client, "app", ["1"], here.blobs, image)
-    manifest: Any = load_manifest(here.blobs, image)
-    digest = manifest.layers[0].digest
-    whole = b"".join(here.blobs.chunks(digest))
-    for _ in range(2):
-        status, headers, body = ask("GET", f"/v2/app/blobs/{digest}")
-        assert (status, body, headers["content-type"]) == (200, whole, "application/octet-stream")
-    assert ask("GET", f"/v2/other/blobs/{digest}")[0] == 404
-    assert ask("GET", f"/v2/app/blobs/{digest}", range="bytes=3-5")[2] == whole[3:6]
-    # Garbage collection, in another process, takes the bytes and writes nothing to the state.
-    site.store.blobs.path(digest).unlink()
-    assert ask("GET", f"/v2/app/blobs/{digest}")[0] == 404

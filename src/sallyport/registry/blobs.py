@@ -13,6 +13,7 @@ from starlette.responses import Response
 from sallyport.access import Action
 from sallyport.oci import CHUNK, Digest, is_repository
 from sallyport.registry.hot import Hot
+from sallyport.registry.proven import Proven
 from sallyport.registry.replies import NO_HEADERS, BlobReply, RefusalError
 from sallyport.registry.requests import CALLER, parse_digest
 from sallyport.registry.rights import Rights
@@ -41,6 +42,7 @@ class Blobs:
         self._store, self._rights, self._may = store, rights, may
         self._hot, self._note, self._room = hot, note, room
         self._uploads = Uploads(store)
+        self._proven = Proven(store.blobs)
 
     async def get(self, request: Request, repository: str, name: str) -> Response:
         digest = parse_digest(name)
@@ -48,9 +50,11 @@ class Blobs:
         if not await to_thread.run_sync(self._rights.has, repository, digest):
             raise _no_blob()
         wanted = request.headers.get("range", "")
+        seen = await to_thread.run_sync(self._proven.check, digest)
         reply = await to_thread.run_sync(BlobReply, self._store.blobs, digest, wanted)
         if not wanted:
-            self._hot.keep_blob(version, repository, name, self._store.blobs.path(digest), reply.raw_headers)
+            path = self._store.blobs.path(digest)
+            self._hot.keep_blob(version, repository, name, path, seen, reply.raw_headers)
         return reply
 
     async def delete(self, request: Request, repository: str, name: str) -> Response:
@@ -69,8 +73,7 @@ class Blobs:
         mount, source = request.query_params.get("mount", ""), request.query_params.get("from", "")
         if mount and is_repository(source):
             digest = parse_digest(mount)
-            self._may(request, source, "pull")
-            if await to_thread.run_sync(self._rights.has, source, digest):
+            if self._pulls(request, source) and await to_thread.run_sync(self._rights.has, source, digest):
                 await to_thread.run_sync(self._rights.uploaded, repository, digest)
                 await self._tell(request, "mounted", repository, digest, {"from": source})
                 return _created(repository, digest)
@@ -79,7 +82,7 @@ class Blobs:
         upload = await to_thread.run_sync(self._uploads.begin, repository)
         if digest_wanted is None:
             return _progress(HTTPStatus.ACCEPTED, repository, upload)
-        await self._receive(request, upload)
+        await self._receive(request, repository, upload)
         return await self._finish(request, repository, upload, digest_wanted)
 
     async def status(self, request: Request, repository: str, session: str) -> Response:  # noqa: ARG002
@@ -89,14 +92,14 @@ class Blobs:
     async def append(self, request: Request, repository: str, session: str) -> Response:
         upload = await to_thread.run_sync(self._uploads.find, repository, session)
         _check_range(request, repository, upload)
-        await self._receive(request, upload)
+        await self._receive(request, repository, upload)
         return _progress(HTTPStatus.ACCEPTED, repository, upload)
 
     async def close(self, request: Request, repository: str, session: str) -> Response:
         upload = await to_thread.run_sync(self._uploads.find, repository, session)
         digest = parse_digest(request.query_params.get("digest", ""))
         _check_range(request, repository, upload)
-        await self._receive(request, upload)
+        await self._receive(request, repository, upload)
         return await self._finish(request, repository, upload, digest)
 
     async def cancel(self, request: Request, repository: str, session: str) -> Response:  # noqa: ARG002
@@ -104,8 +107,21 @@ class Blobs:
         await to_thread.run_sync(self._uploads.cancel, repository, upload)
         return Response(status_code=HTTPStatus.NO_CONTENT)
 
-    async def _receive(self, request: Request, upload: Upload) -> None:
+    def _pulls(self, request: Request, source: str) -> bool:
+        """Whether the caller may pull there; to who may not, its blobs are as unknown as any, and are sent instead."""
+        try:
+            self._may(request, source, "pull")
+        except RefusalError as error:
+            if error.status == HTTPStatus.UNAUTHORIZED:
+                raise
+            return False
+        return True
+
+    async def _receive(self, request: Request, repository: str, upload: Upload) -> None:
         """Add the request's body, piece by piece, off the event loop."""
+        limit = self._room(repository)
+        stated = request.headers.get("content-length", "")
+        self._check_room(repository, upload, int(stated[:18]) if stated.isdecimal() else 0, limit)
         writing = await to_thread.run_sync(self._uploads.writing, upload)
         try:
             waiting: list[bytes] = []
@@ -115,8 +131,9 @@ class Blobs:
                     waiting.append(piece)
                     size += len(piece)
                     if size >= CHUNK:
-                        await to_thread.run_sync(writing.write, b"".join(waiting))
-                        waiting, size = [], 0
+                        data, waiting, size = b"".join(waiting), [], 0
+                        self._check_room(repository, upload, len(data), limit)
+                        await to_thread.run_sync(writing.write, data)
             finally:
                 # Also what came before a line broke: the client goes on behind it.
                 if waiting:
@@ -125,15 +142,21 @@ class Blobs:
             writing.file.close()
 
     async def _finish(self, request: Request, repository: str, upload: Upload, digest: Digest) -> Response:
-        await to_thread.run_sync(self._check_room, repository, upload)
+        await to_thread.run_sync(self._check_whole, repository, upload, digest)
         await to_thread.run_sync(self._uploads.finish, repository, upload, digest)
         await to_thread.run_sync(self._rights.uploaded, repository, digest)
         await self._tell(request, "uploaded", repository, digest)
         return _created(repository, digest)
 
-    def _check_room(self, repository: str, upload: Upload) -> None:
+    def _check_whole(self, repository: str, upload: Upload, digest: Digest) -> None:
+        """Whether the blob fits beside what the repository holds already."""
         limit = self._room(repository)
-        if limit is not None and upload.size > limit:
+        if limit is not None and not self._rights.has(repository, digest):
+            self._check_room(repository, upload, self._rights.bytes_held(repository), limit)
+
+    def _check_room(self, repository: str, upload: Upload, more: int, limit: int | None) -> None:
+        """Whether the upload, with ``more`` bytes beside it, fits in ``limit``; if not, it ends."""
+        if limit is not None and upload.size + more > limit:
             self._uploads.cancel(repository, upload)
             raise RefusalError(HTTPStatus.FORBIDDEN, "DENIED", f"quota exceeded: {repository} may hold {limit} bytes")
 

@@ -6,12 +6,12 @@ or another, writes to the state. So a moved tag, a deleted image or a withdrawn 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from sallyport.oci import Descriptor
+from sallyport.registry.proven import Stamp, stamp
 from sallyport.store import Store
 
 Headers = list[tuple[bytes, bytes]]
@@ -36,7 +36,7 @@ class ReadyBlob:
 
     headers: Headers
     path: str
-    size: int
+    stamp: Stamp
 
 
 class Hot:
@@ -85,20 +85,23 @@ class Hot:
         self._manifests[repository, name] = ReadyManifest(headers, raw, etag)
         self._bytes += len(raw)
 
-    def keep_blob(
-        self, version: int, repository: str, name: str, path: Path | None, headers: Iterable[tuple[bytes, bytes]]
+    def keep_blob(  # noqa: PLR0917 - as keep_manifest
+        self,
+        version: int,
+        repository: str,
+        name: str,
+        path: Path | None,
+        seen: Stamp | None,
+        headers: Iterable[tuple[bytes, bytes]],
     ) -> None:
         """Remember where a blob that the repository may show lies, unless something was written meanwhile."""
-        if path is None or self.version() != version:
+        if path is None or seen is None or self.version() != version:
             return
         if len(self._blobs) >= NAMES:
             self._blobs.clear()
-        self._blobs[repository, name] = ReadyBlob(list(headers), str(path), path.stat().st_size)
+        self._blobs[repository, name] = ReadyBlob(list(headers), str(path), seen)
 
 
 def still_there(blob: ReadyBlob) -> bool:
-    """Whether the file is there, in its size: garbage collection writes nothing to the state for a blob."""
-    try:
-        return os.stat(blob.path).st_size == blob.size  # noqa: PTH116 - for every pull; a Path costs more than the call
-    except OSError:
-        return False
+    """Whether the file is the same: garbage collection writes nothing to the state for a blob, nor does a bad disk."""
+    return stamp(blob.path) == blob.stamp

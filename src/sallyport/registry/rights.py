@@ -67,12 +67,19 @@ class Rights:
         """What the repository would hold with ``manifest``: each blob once, manifests among them."""
         sizes: dict[Digest, int] = {manifest.digest: len(manifest.raw)}
         sizes.update({blob.digest: blob.size for blob in getattr(manifest, "blobs", ())})
+        return sum(self._sizes(repository, sizes).values())
+
+    def bytes_held(self, repository: str) -> int:
+        """What the repository holds: manifests and what they reach, each once."""
+        return sum(self._sizes(repository, {}).values())
+
+    def _sizes(self, repository: str, sizes: dict[Digest, int]) -> dict[Digest, int]:
         for held in self._store.state.manifests(repository):
             sizes[held.descriptor.digest] = held.descriptor.size
             for digest in self._reached(held.descriptor):
                 if digest not in sizes and self._store.blobs.has(digest):
                     sizes[digest] = self._store.blobs.size(digest)
-        return sum(sizes.values())
+        return sizes
 
     def uploaded(self, repository: str, digest: Digest) -> None:
         """Note that somebody who has the bytes gave them to ``repository``."""

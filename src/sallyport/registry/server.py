@@ -10,7 +10,8 @@ Decisions where the specification leaves room:
   subject; an index may lack children only with ``sparse``.
 - A blob is shown only by repositories that it was uploaded to, or whose manifests reach it.
 - DELETE takes away the right to a blob; the bytes go with the next garbage collection.
-- Uploads begin at once with ``mount`` only where ``from`` names a repository that shows the blob.
+- ``mount`` needs a ``from`` that shows the blob and that the caller may pull; else an upload begins.
+- A blob whose bytes on the disk are no longer those of its digest is not sent: 500, and a line in the log.
 - What somebody may not list is not listed, and a repository that somebody may not pull is refused before anything
   is said about what is in it.
 """
@@ -143,9 +144,12 @@ class _Registry:
         if ready is None:
             return False
         authorization = ""
+        known = b""
         for header, value in scope["headers"]:
-            if header in (b"range", b"if-none-match"):
+            if header == b"range":
                 return False
+            if header == b"if-none-match":
+                known = value
             if header == b"authorization":
                 authorization = value.decode("latin-1")
         if self._guard is not None:
@@ -158,6 +162,10 @@ class _Registry:
             "http.response.pathsend" in scope.get("extensions", ()) and still_there(ready)
         ):
             return False
+        if known and isinstance(ready, ReadyManifest) and ready.etag in known:
+            await send({"type": "http.response.start", "status": 304, "headers": ready.headers[2:]})
+            await send({"type": "http.response.body", "body": b""})
+            return True
         await send({"type": "http.response.start", "status": 200, "headers": ready.headers})
         if scope["method"] == "HEAD":
             await send({"type": "http.response.body", "body": b""})
