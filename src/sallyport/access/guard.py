@@ -71,13 +71,14 @@ class RuledGuard:
     # --- who ----------------------------------------------------------------------------------
 
     def remembered(self, authorization: str) -> Caller | None:
-        if not authorization:
+        # Where nobody can log in, a login that a client sends all the same is not looked at.
+        if not authorization or not self.logins:
             return ANONYMOUS
         login = self._recall(authorization)
         return login.caller if login else None
 
     def caller(self, authorization: str, address: str = "") -> Caller:
-        if not authorization:
+        if not authorization or not self.logins:
             return ANONYMOUS
         return self.login(authorization, address).caller
 

@@ -34,6 +34,7 @@ def build_app() -> object:
         promote,
         receive,
         release,
+        robot,
         run,
         scan,
         serve,
@@ -68,6 +69,7 @@ def build_app() -> object:
     ):  # fmt: skip
         app.command(verb.__name__.rpartition(".")[2])(verb.command)
     app.add_typer(key.app, name="key")
+    app.add_typer(robot.app, name="robot")
     return app
 
 

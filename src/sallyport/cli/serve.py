@@ -19,9 +19,14 @@ def command(
     listen: Annotated[str, typer.Option("--listen", help="host:port instead of the configured one.")] = "",
     certificate: Annotated[Path | None, typer.Option("--certificate", help="A PEM file: serve TLS with it.")] = None,
     private_key: Annotated[Path | None, typer.Option("--private-key", help="The certificate's key, PEM.")] = None,
-    writable: Annotated[bool, typer.Option("--writable", help="Accept pushes; read-only without it.")] = False,
+    writable: Annotated[
+        bool,
+        typer.Option("--writable", help="Accept pushes of everybody on this machine; only where access has no logins."),
+    ] = False,
 ) -> None:
     """Serve the store as an OCI registry, with a status page at /, or the vetted gateway, until interrupted.
+
+    With logins or rules in access, these say who may pull, push and delete; without, everybody may pull.
 
     Example: sallyport serve --listen 127.0.0.1:5000
 

@@ -17,7 +17,8 @@ class RuleSection(Section, frozen=True, kw_only=True):
     who: Annotated[
         str,
         Meta(
-            description="user:NAME, robot:NAME, group:NAME (of a token's claim), anonymous, or * for whoever logged in"
+            pattern=r"^(user:.+|robot:.+|group:.+|anonymous|\*)$",
+            description="user:NAME, robot:NAME, group:NAME (of a token's claim), anonymous, or * for all users",
         ),
     ]
     images: Annotated[str, Meta(description="repositories; * and ? as in a glob")] = "*"
@@ -42,13 +43,21 @@ class QuotaSection(Section, frozen=True, kw_only=True):
 
 
 class AccessSection(Section, frozen=True, kw_only=True):
-    """Logins of the registry. Without any, everybody who reaches it may pull and nobody may push."""
+    """Logins of the registry. Without any, everybody who reaches it may pull; see also `serve --writable`."""
 
     htpasswd: Annotated[str, Meta(description="file of users with bcrypt hashes, as htpasswd -B writes it")] = ""
     robots: Annotated[str, Meta(description="file of robot accounts; made by: sallyport robot create")] = ""
     tokens: Annotated[tuple[TokenSection, ...], Meta(description="identity providers whose tokens count")] = ()
+    url: Annotated[
+        str,
+        Meta(
+            pattern=r"^(https?://[^/\s]+/?)?$",
+            description="address of the registry as clients use it, where a proxy before it speaks TLS",
+        ),
+    ] = ""
     rules: Annotated[
-        tuple[RuleSection, ...], Meta(description="who may do what; when left out anonymous may pull everything")
+        tuple[RuleSection, ...],
+        Meta(description="who may do what; when left out anonymous may pull everything and only robots may push"),
     ] = ()
     quotas: Annotated[tuple[QuotaSection, ...], Meta(description="the first that fits a repository counts")] = ()
     immutable: Annotated[
