@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from html import escape
 from html.parser import HTMLParser
 from typing import cast
-from urllib.parse import quote, urldefrag, urljoin, urlsplit
+from urllib.parse import quote, unquote, urldefrag, urljoin, urlsplit
 
 from sallyport.depot.names import is_file
 from sallyport.errors import MalformedError, OversizeError
@@ -125,7 +125,9 @@ def _from_html(raw: bytes, url: str, what: str) -> Iterator[Link]:
         for anchor in parser.found:
             where, fragment = urldefrag(urljoin(base, anchor.get("href") or ""))
             match = _SHA256.match(fragment)
-            name = urlsplit(where).path.rpartition("/")[2].replace("%2B", "+").replace("%2b", "+")
+            name = unquote(
+                urlsplit(where).path.rpartition("/")[2]
+            )  # an epoch's ! and a local version's + may be quoted
             if match is None or not is_file(name):
                 continue
             said = anchor.get("data-core-metadata", anchor.get("data-dist-info-metadata")) or ""
