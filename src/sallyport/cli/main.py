@@ -23,6 +23,7 @@ def build_app() -> object:
         bundle,
         deliver,
         demo,
+        discover,
         gate,
         gc,
         gitops,
@@ -64,7 +65,7 @@ def build_app() -> object:
 
     # In the order of the pipeline, as the help shows them.
     for verb in (
-        init, plan, mirror, scan, patch, gate, release, bundle, receive, promote, deliver, gitops, audit,
+        init, discover, plan, mirror, scan, patch, gate, release, bundle, receive, promote, deliver, gitops, audit,
         run, serve, status, verify, gc, demo,
     ):  # fmt: skip
         app.command(verb.__name__.rpartition(".")[2])(verb.command)

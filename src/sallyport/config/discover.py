@@ -15,11 +15,16 @@ class DiscoverSection(Section, frozen=True, kw_only=True):
     """Mirror what these files, or this cluster, run."""
 
     source: Annotated[
-        str, Meta(min_length=1, description="file or folder; or cluster: for the running one (needs kubectl)")
+        str,
+        Meta(
+            min_length=1,
+            description="file or folder; cluster: or cluster:CONTEXT for a running one (needs kubectl); "
+            "git:FOLDER#BRANCH for a branch of a repository",
+        ),
     ] = msgspec.field(name="from")
     kind: Annotated[
-        Literal["auto", "kubernetes", "kustomize", "helm", "compose", "dockerfile"],
-        Meta(description="what it is; auto looks"),
+        Literal["auto", "kubernetes", "kustomize", "helm", "compose", "dockerfile", "list"],
+        Meta(description="what it is; list: one reference a line; auto looks"),
     ] = "auto"
     values: Annotated[tuple[str, ...], Meta(description="helm: values files")] = ()
     only: Annotated[

@@ -1,0 +1,196 @@
+"""Images of a kustomization: as kustomize builds it where it is there, otherwise by reading what it names.
+
+What has to be fetched from elsewhere is refused: it would be looked at here and be another thing tomorrow.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from posixpath import basename, dirname, join, normpath
+
+from sallyport.discover.documents import Leaf, Map, read_documents
+from sallyport.discover.files import Files, text_of
+from sallyport.discover.kubernetes import scan_kubernetes
+from sallyport.discover.model import Finds, Found
+from sallyport.engine import run_program
+from sallyport.errors import SallyportError, UsageError
+from sallyport.oci import Digest, Reference
+
+NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
+_REMOTE = re.compile(r"://|^git@|^[\w-]+(?:\.[\w-]+)+[/:].*//|[?]ref=|^github\.com/")
+_DEPTH = 32
+_TIMEOUT_S = 120.0
+_OUTPUT = 64 * 1024 * 1024  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Image:
+    """An entry of ``images:``."""
+
+    name: str
+    new_name: str
+    new_tag: str
+    digest: str
+
+
+@dataclass(slots=True)
+class _Read:
+    """What is read, and what was read already."""
+
+    files: Files
+    used: set[str] = field(default_factory=set)
+
+
+def kustomization_of(files: Files, folder: str) -> str:
+    """Its file in ``folder``; empty where there is none."""
+    return next((path for name in NAMES if files.has(path := normpath(join(folder, name)))), "")
+
+
+def scan_kustomize(files: Files, folder: str, finds: Finds, *, built_in: Path | None = None) -> frozenset[str]:
+    """The images of the kustomization in ``folder``, and the files that it is made of.
+
+    ``built_in``: the folder on this machine, so that kustomize can build it.
+
+    Raises:
+        UsageError: something remote, something missing, or a circle.
+        MalformedError, OversizeError: a file of it is broken.
+    """
+    read = _Read(files)
+    own = Finds()
+    _scan(read, folder, own, _DEPTH)
+    finds.noted.update(own.noted)
+    found = list(own.found)
+    built = _build(built_in, finds, kustomization_of(files, folder)) if built_in is not None else None
+    if built is not None:
+        places = {item.reference: item for item in found}
+        start = Found("", kustomization_of(files, folder), 1)
+        found = [replace(places.get(item.reference, start), reference=item.reference) for item in built]
+    for item in found:
+        finds.found[item] = None
+    return frozenset(read.used)
+
+
+def _build(folder: Path, finds: Finds, where: str) -> list[Found] | None:
+    for program in (("kustomize", "build"), ("kubectl", "kustomize")):
+        if shutil.which(program[0]) is None:
+            continue
+        try:
+            ran = run_program([*program, str(folder)], timeout_s=_TIMEOUT_S, max_output=_OUTPUT)
+            if ran.status == 0:
+                built = Finds()
+                scan_kubernetes(text_of(ran.stdout, where), f"{where}, built", built)
+                return list(built.found)
+            said = ran.stderr.decode("utf-8", "replace").strip().splitlines()
+            finds.note(
+                where, 0, f"{program[0]} cannot build it ({(said or ['no reason given'])[-1][:300]}): read without"
+            )
+        except SallyportError as error:
+            finds.note(where, 0, f"{error.message}: read without {program[0]}")
+        return None
+    return None
+
+
+def _scan(read: _Read, folder: str, finds: Finds, depth: int) -> None:
+    path = kustomization_of(read.files, folder)
+    if not path:
+        raise UsageError(f"there is no kustomization in {folder or '.'}", f"name a folder with a {NAMES[0]}")
+    if depth <= 0:
+        raise UsageError(f"{path}: kustomizations go in a circle, or over {_DEPTH} deep", "take the circle out")
+    read.used.add(path)
+    below = Finds()
+    images: list[_Image] = []
+    for document in read_documents(text_of(read.files.read(path), path), path):
+        if isinstance(document, Map):
+            _scan_one(read, path, document, below, depth)
+            images += _images(document)
+    for item in below.found:
+        finds.found[replace(item, reference=_changed(item.reference, images))] = None
+    finds.noted.update(below.noted)
+
+
+def _scan_one(read: _Read, path: str, document: Map, finds: Finds, depth: int) -> None:
+    for key in ("resources", "bases", "components", "crds", "patchesStrategicMerge"):
+        for item in document.list(key):
+            if isinstance(item, Leaf) and key == "patchesStrategicMerge" and "\n" in item.text:
+                scan_kubernetes(item.text, path, finds, line=item.line + 1)
+            elif isinstance(item, Leaf):
+                _follow(read, path, item, finds, depth)
+    for item in document.list("patches"):
+        inline = item.leaf("patch") if isinstance(item, Map) else None
+        if inline is not None:
+            scan_kubernetes(inline.text, path, finds, line=inline.line + 1)
+        elif isinstance(item, Map) and (named := item.leaf("path")) is not None:
+            _follow(read, path, named, finds, depth)
+    for key in ("helmCharts", "generators", "transformers"):
+        if key in document.items:
+            finds.note(path, document.items[key].line, f"{key} is not read: build it, and look at the result")
+
+
+def _follow(read: _Read, path: str, leaf: Leaf, finds: Finds, depth: int) -> None:
+    """What the kustomization ``path`` names: a file, or a folder with another one."""
+    name, files = leaf.text, read.files
+    target = normpath(join(dirname(path), name))
+    here = f"{path}, line {leaf.line}: {name[:120]!r}"
+    if _REMOTE.search(name) and not files.has(target):
+        raise UsageError(
+            f"{here} lies elsewhere, and nothing is fetched",
+            "copy it beside the kustomization and name the copy, or build it and look at the result",
+        )
+    if name.startswith("/"):
+        raise UsageError(f"{here} is an absolute path", "write it from the kustomization")
+    if files.has(target):
+        read.used.add(target)
+        scan_kubernetes(text_of(files.read(target), target), target, finds)
+    elif kustomization_of(files, target):
+        _scan(read, target, finds, depth - 1)
+    else:
+        raise UsageError(f"{here} is not there", "add it, or take the line out")
+
+
+def _images(document: Map) -> list[_Image]:
+    return [
+        _Image(item.text("name"), item.text("newName"), item.text("newTag"), item.text("digest"))
+        for item in document.list("images")
+        if isinstance(item, Map) and item.text("name")
+    ]
+
+
+def _changed(text: str, images: list[_Image]) -> str:
+    """As the images transformer does: each entry whose name fits, one after the other."""
+    for image in images:
+        reference = Reference.parse(text)
+        try:
+            named = Reference.parse(image.name)
+            if (named.registry, named.repository) != (reference.registry, reference.repository):
+                continue
+            new = Reference.parse(image.new_name) if image.new_name else reference
+            tag, digest = reference.tag, reference.digest
+            if image.new_tag:
+                tag, digest = image.new_tag, None
+            if image.digest:
+                tag, digest = "", Digest.parse(image.digest)
+            text = str(Reference(new.registry, new.repository, tag, digest))
+        except SallyportError:
+            continue  # kustomize would make a name that nobody can pull
+    return text
+
+
+def roots(files: Files, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Folders of those kustomizations among ``names`` that no other one names."""
+    folders = {dirname(name) for name in names if basename(name) in NAMES}
+    named: set[str] = set()
+    for folder in folders:
+        path = kustomization_of(files, folder)
+        try:
+            documents = read_documents(text_of(files.read(path), path), path)
+        except SallyportError:
+            continue  # it is told when it is scanned
+        for document in documents:
+            for key in ("resources", "bases", "components") if isinstance(document, Map) else ():
+                for item in document.list(key) if isinstance(document, Map) else ():
+                    target = normpath(join(folder, getattr(item, "text", "") or "."))
+                    named.add("" if target == "." else target)
+    return tuple(sorted(folders - named)) or tuple(sorted(folders))
