@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from datetime import timedelta
 from typing import Any
@@ -194,6 +195,24 @@ def test_hostile_annotations_are_refused_with_a_reason(
     payload = simple_payload(upstream.image)
     upstream.attachments.clear()
     upstream.classic((payload, sigstore.classic(payload) | {f"dev.sigstore.cosign/{name}": value}))
+
+    with pytest.raises(WrongSignatureError, match="none holds: cosign signature"):
+        upstream.check(rule(sigstore))
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(position=st.integers(0), bit=st.integers(0, 7))
+def test_one_flipped_bit_in_a_certificate_is_refused(
+    position: int, bit: int, upstream: Upstream, sigstore: Sigstore
+) -> None:
+    payload = simple_payload(upstream.image)
+    annotations = sigstore.classic(payload)
+    lines = annotations["dev.sigstore.cosign/certificate"].strip().splitlines()
+    der = bytearray(base64.b64decode("".join(lines[1:-1])))
+    der[position % len(der)] ^= 1 << bit
+    broken = f"{lines[0]}\n{base64.b64encode(der).decode()}\n{lines[-1]}\n"
+    upstream.attachments.clear()
+    upstream.classic((payload, annotations | {"dev.sigstore.cosign/certificate": broken}))
 
     with pytest.raises(WrongSignatureError, match="none holds: cosign signature"):
         upstream.check(rule(sigstore))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from functools import cache
 from itertools import islice
 
 from sallyport.errors import SallyportError, UnsignedError, UntrustedError, WrongSignatureError
@@ -15,6 +14,7 @@ from sallyport.vouch.interface import Check
 from sallyport.vouch.keyed import said_by_keys
 from sallyport.vouch.keyless import Identities
 from sallyport.vouch.model import Need, Rule, Said, Vouched
+from sallyport.vouch.notation import Certificates
 
 Reading = tuple[list[Said], list[str]]
 """What trusted signers said about the image, and why other signatures do not hold."""
@@ -26,13 +26,13 @@ _MEND = "ask its publisher to sign it, or correct the trust rule; do not loosen 
 def make_check(rules: Sequence[Rule], blobs: BlobReader, *, now: datetime) -> Check:
     """A check of images against ``rules``, whose attachments are in ``blobs``.
 
-    It raises
+    Raises UsageError or MalformedError where a rule's certificates, subjects or trusted root are none. The check raises
         UntrustedError: no rule means the image.
         UnsignedError: there is no signature of the kind that the rule requires, or an attestation is missing.
         WrongSignatureError: there are some, and none holds; the message says of each why.
     """
     kept = tuple(rules)
-    reader = cache(lambda rule: _reader(rule, now))
+    readers = {rule: _reader(rule, now) for rule in kept if rule.need is not Need.NOTHING}
 
     def check(reference: Reference, image: Descriptor, attachments: tuple[Attachment, ...]) -> Vouched:
         rule = next((rule for rule in kept if rule.means(reference)), None)
@@ -45,16 +45,17 @@ def make_check(rules: Sequence[Rule], blobs: BlobReader, *, now: datetime) -> Ch
         if rule.need is Need.NOTHING:
             return Vouched(name, ())
         artifacts, faults = gather(blobs, image.digest, attachments)
-        said, why = reader(rule)(artifacts, image)
+        said, why = readers[rule](artifacts, image)
         return Vouched(name, _judge(reference, image.digest, rule, said, [*why, *faults]))
 
     return check
 
 
 def _reader(rule: Rule, now: datetime) -> Reader:
-    del now
     if rule.need is Need.IDENTITY:
         return Identities(rule)
+    if rule.need is Need.CERTIFICATE:
+        return Certificates(rule, now)
     return lambda artifacts, image: said_by_keys(artifacts, image.digest, rule.keys)
 
 

@@ -104,6 +104,21 @@ def _load(pem: str) -> tuple[PublicKeyTypes, str, str]:
     return key, text, hashlib.sha256(der).hexdigest()
 
 
+def certificate_errors() -> tuple[type[Exception], ...]:
+    """What the library raises of a stranger's certificate; it reads many parts only when they are asked for."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.x509 import DuplicateExtension, ExtensionNotFound, InvalidVersion, UnsupportedGeneralNameType
+
+    return (
+        ValueError,
+        UnsupportedAlgorithm,
+        DuplicateExtension,
+        ExtensionNotFound,
+        InvalidVersion,
+        UnsupportedGeneralNameType,
+    )
+
+
 def check_strength(key: PublicKeyTypes) -> None:
     """Refuse kinds and sizes that prove nothing.
 

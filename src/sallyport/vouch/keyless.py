@@ -24,6 +24,7 @@ from sallyport.sign import (
 )
 from sallyport.vouch.fulcio import check_certificate, check_identity
 from sallyport.vouch.gather import LAYERS, is_attested
+from sallyport.vouch.key import certificate_errors
 from sallyport.vouch.keyed import check_subject, kind_of, read_statement
 from sallyport.vouch.model import Rule, Said
 from sallyport.vouch.rekor import certificate_of, check_by, check_envelope, check_signature, promised
@@ -58,6 +59,8 @@ class Identities:
                     check_subject(about, image.digest)
                 except (DamagedError, UntrustedError) as error:
                     faults.append(f"{what}: {error.message}")
+                except certificate_errors():
+                    faults.append(f"{what}: its certificate is broken")
                 else:
                     said.append(one)
         return said, faults

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from sallyport.errors import MalformedError, UnsignedError, WrongSignatureError
 from sallyport.oci import JSON, parse_json
 from sallyport.sign import from_base64
-from sallyport.vouch.key import check_strength, verifies
+from sallyport.vouch.key import certificate_errors, check_strength, verifies
 from sallyport.vouch.root import TrustedRoot, find_log
 
 if TYPE_CHECKING:
@@ -54,7 +54,6 @@ def load_certificate(text: str) -> Certificate:
     Raises:
         MalformedError: it is none, or its key proves nothing.
     """
-    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.x509 import load_pem_x509_certificate
 
     try:
@@ -62,7 +61,7 @@ def load_certificate(text: str) -> Certificate:
             raise MalformedError("there is not exactly one certificate beside it", _MEND)
         certificate = load_pem_x509_certificate(text.encode())
         check_strength(certificate.public_key())
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except certificate_errors() as error:
         raise MalformedError("its certificate is broken", _MEND) from error
     return certificate
 
