@@ -32,7 +32,7 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sallyport.access import ANONYMOUS, Action, Caller, Decision, Guard
-from sallyport.errors import DeniedError, DiskFullError, ImmutableTagError, LockedError
+from sallyport.errors import DeniedError, DiskFullError, ImmutableTagError, LockedError, StorageError
 from sallyport.registry.blobs import Blobs
 from sallyport.registry.hot import Hot, ReadyBlob, ReadyManifest, still_there
 from sallyport.registry.listings import API, Listings
@@ -133,14 +133,7 @@ class _Registry:
 
     async def _from_memory(self, scope: Scope, send: Send) -> bool:
         """Answer what was asked before; false where the ordinary way must."""
-        path: str = scope["path"]
-        ready: ReadyManifest | ReadyBlob | None = None
-        repository, found, name = path[4:].rpartition("/manifests/")
-        if found:
-            ready = self._hot.manifest(repository, name)
-        else:
-            repository, _, name = path[4:].rpartition("/blobs/")
-            ready = self._hot.blob(repository, name)
+        repository, ready = self._ready(scope["path"])
         if ready is None:
             return False
         authorization = ""
@@ -174,6 +167,17 @@ class _Registry:
         else:
             await send({"type": "http.response.pathsend", "path": ready.path})
         return True
+
+    def _ready(self, path: str) -> tuple[str, ReadyManifest | ReadyBlob | None]:
+        """The repository that a path names, and the answer if it is remembered."""
+        try:
+            repository, found, name = path[4:].rpartition("/manifests/")
+            if found:
+                return repository, self._hot.manifest(repository, name)
+            repository, _, name = path[4:].rpartition("/blobs/")
+            return repository, self._hot.blob(repository, name)
+        except StorageError:
+            return "", None  # the ordinary way will find the same, and say it
 
     async def _answer(self, request: Request) -> Response:
         try:
