@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import lzma
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ Start = Callable[..., Depot]
 
 
 @pytest.fixture
-def archive(archive_builder: Any, tmp_path: Path) -> Iterator[Any]:
+def archive(archive_builder: Any, tmp_path: Path) -> Any:
     (tmp_path / "archive.gpg").write_bytes(b"".join(archive_builder.keyring.certificates))
     archive_builder.debs = {
         name: archive_builder.deb(name, "1.0-1", files={f"usr/bin/{name}": b"x" * 1000}) for name in ("hello", "other")
@@ -125,6 +125,7 @@ def test_a_release_that_the_keyring_does_not_vouch_for_is_refused(served: Depot,
 
 def test_release_and_its_signature_serve_where_there_is_no_inrelease(served: Depot, archive: Any) -> None:
     text = pysequoia.verify(file(archive, RELEASE).read_bytes(), lambda _: [archive.key.extract_certificate()]).bytes
+    assert text is not None
     file(archive, RELEASE).unlink()
     signature = pysequoia.sign(archive.key.signer(), text, mode=pysequoia.SignatureMode.DETACHED)
     file(archive, "/dists/bookworm/Release").write_bytes(text)
@@ -203,3 +204,22 @@ def test_a_source_package_goes_by_the_name_of_its_source(served: Depot, archive:
     assert served.get("/pool/main/h/hello/hello_1.0.dsc").body == parts["hello_1.0.dsc"]
     file(archive, "pool/main/h/hello/hello_1.0.orig.tar.xz").write_bytes(b"bad")
     assert served.get("/pool/main/h/hello/hello_1.0.orig.tar.xz").status == 502
+
+
+@pytest.mark.parametrize("path", ["/dists/bookworm/Packages.diff/Index", "/dists/bookworm", "/dists", "/", "/pool/"])
+def test_what_is_no_file_of_the_archive_is_not_there(served: Depot, path: str) -> None:
+    assert served.get(path).status == 404
+
+
+def test_a_client_whose_lists_are_older_than_the_cache_gets_its_package(served: Depot, archive: Any) -> None:
+    assert served.get(RELEASE).status == 200
+    assert served.get(f"/{archive.debs['hello'].filename}").body == archive.debs["hello"].raw
+    assert served.get(f"/{archive.debs['other'].filename}").status == 403
+
+
+def test_two_generations_of_an_index_are_kept_and_no_more(served: Depot, archive: Any) -> None:
+    for day in range(12, 18):
+        archive.publish("bookworm", [], date=datetime(2026, 7, day, tzinfo=UTC))
+        served.later(hours=5)
+        assert served.get(RELEASE).status == 200
+    assert len(list(served.cache.digests())) == 2

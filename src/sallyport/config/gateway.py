@@ -27,13 +27,33 @@ class PackagesSection(Section, frozen=True, kw_only=True):
 
     name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", description="what it is called in the address")]
     kind: Annotated[Literal["apt", "apk", "pypi", "npm"], Meta(description="which protocol it speaks")]
-    upstream: Annotated[str, Meta(description="its address; for apt the host's mirror when left out")] = ""
-    files: Annotated[str, Meta(description="pypi: address of its files, where that is another host")] = ""
+    upstream: Annotated[
+        str,
+        Meta(
+            description="its address: for apt the folder with `dists`, for pypi the one that ends in /simple; "
+            "for apt the host's mirror when left out"
+        ),
+    ] = ""
+    files: Annotated[
+        str,
+        Meta(description="pypi, npm: address of its files, where that is another host; files elsewhere are left out"),
+    ] = ""
     allow: Annotated[
         tuple[str, ...], Meta(description="names of packages; * and ? as in a glob; nothing when left out")
     ] = ()
-    keyring: Annotated[str, Meta(description="apt, apk: file or folder with the keys that sign it")] = ""
-    fresh_for: Annotated[Duration, Meta(description="how old an index may be before upstream is asked again")] = "1h"
+    keyring: Annotated[
+        str,
+        Meta(
+            description="file or folder with the keys that sign it, relative to this file: OpenPGP for apt, where the "
+            "host's keyring is taken when left out, *.rsa.pub for apk"
+        ),
+    ] = ""
+    fresh_for: Annotated[
+        Duration,
+        Meta(
+            description="how old an index may be before upstream is asked again; served longer while upstream is down"
+        ),
+    ] = "1h"
 
 
 class GatewaySection(Section, frozen=True, kw_only=True):

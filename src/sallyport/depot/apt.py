@@ -5,6 +5,7 @@ Every byte that a client gets is the archive's own, so that its apt verifies the
 
 from __future__ import annotations
 
+import contextlib
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -182,18 +183,42 @@ class AptShelf:
     # --- packages -----------------------------------------------------------------------------
 
     def _package(self, path: str) -> Whole:
-        # The name of the file is a first sieve; what counts is the name that the signed index gives it.
-        package = path.rpartition("/")[2].partition("_")[0]
+        found = self._find(path)
+        if found is None:
+            # Of what is not on the list nothing is found; the name of the file says which of the two it is.
+            self._keeper.repository.admit(path.rpartition("/")[2].partition("_")[0])
+            self._complete(path)
+            found = self._find(path)
+        if found is None:
+            raise NotFoundError("no verified index of this repository lists it", _MEND)
+        digest = self._keeper.file([self._url(path)], found.digest, found.size, what=path.rpartition("/")[2])
+        return Whole(digest, "application/vnd.debian.binary-package" if path.endswith(".deb") else _BYTES)
+
+    def _find(self, path: str) -> Named | None:
+        listings = (listing for suite in self._suites() for listing in self._listings_of(suite))
+        return next((listing[path] for listing in listings if path in listing), None)
+
+    def _complete(self, path: str) -> None:
+        """Fetch the indexes that could name ``path`` and are not here: a client's may be older than this cache."""
+        architecture = path.removesuffix(".deb").rpartition("_")[2] if path.endswith(".deb") else ""
         for suite in self._suites():
-            for listing in self._listings_of(suite):
-                named = listing.get(path)
-                if named is not None:
-                    digest = self._keeper.file(
-                        [self._url(path)], named.digest, named.size, what=path.rpartition("/")[2]
-                    )
-                    return Whole(digest, "application/vnd.debian.binary-package" if path.endswith(".deb") else _BYTES)
-        self._keeper.repository.admit(package)
-        raise NotFoundError("no verified index of this repository lists it", _MEND)
+            with contextlib.suppress(SallyportError):  # as above
+                file = self._open(suite).files[0]
+                forms: dict[str, set[str]] = {}
+                for name in file.files:
+                    match = _INDEX.match(name)
+                    if match:
+                        forms.setdefault(name.removesuffix(match[1] or ""), set()).add(match[1] or "")
+                folders = sorted({stem.split("/")[-2] for stem in forms if "/binary-" in stem})
+                folder = f"binary-{architecture}" if architecture else "source"
+                if folder == "binary-all" and folder not in folders:
+                    folder = next(iter(folders), "")
+                for stem, suffixes in forms.items():
+                    best = next((suffix for suffix in (".xz", ".gz", ".bz2", ".zst") if suffix in suffixes), "")
+                    if stem.split("/")[-2:-1] == [folder] and not any(
+                        self._keeper.cache.has(file.files[stem + suffix].digest) for suffix in suffixes
+                    ):
+                        self._index(suite, stem + best)
 
     def _listings_of(self, suite: str) -> Iterator[Mapping[str, Named]]:
         try:

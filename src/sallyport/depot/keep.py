@@ -131,6 +131,9 @@ class Keeper:
         if not prove(raw, self.read(old.digest) if old is not None else None) and old is not None:
             return replace(old, at=self.now())
         self.cache.put(digest, len(raw), [raw])
+        if old is not None and old.before not in (None, digest, old.digest):
+            # Two generations are enough; what also stands in another note is fetched again there.
+            self.cache.delete(old.before)
         return Kept(
             digest,
             len(raw),
