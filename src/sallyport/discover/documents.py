@@ -115,8 +115,11 @@ def _composed(text: str, where: str, offset: int) -> list[Node]:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+    yaml = YAML(pure=True)
+    # An anchor that is set again means the newer one from there, as YAML says.
+    yaml.composer.warn_double_anchors = False
     try:
-        return [node for node in YAML(pure=True).compose_all(text) if node is not None]
+        return [node for node in yaml.compose_all(text) if node is not None]
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         problem = (error.problem or "it is no YAML").splitlines()[0]

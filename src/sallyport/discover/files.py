@@ -15,7 +15,7 @@ FILE_LIMIT = 8 * 1024 * 1024  # bytes of one file
 COUNT_LIMIT = 50_000  # files of a folder
 FOLDER_LIMIT = 32  # folders in folders
 TOTAL_LIMIT = 512 * 1024 * 1024  # bytes of all that is read
-_SKIPPED = frozenset({".git", ".hg", ".svn", "node_modules", "__pycache__", ".terraform"})
+_SKIPPED = frozenset({".git", ".hg", ".svn", "node_modules", "__pycache__", ".terraform", ".venv", ".tox"})
 _MEND = "name the file or folder that matters"
 
 

@@ -61,10 +61,22 @@ def is_chart_archive(name: str) -> bool:
 
 
 def read_chart_archive(data: bytes, what: str) -> MemoryFiles:
-    """The files of a packed chart, without the folder that all of them lie in.
+    """The files of a packed chart.
 
     Raises:
-        DamagedError: no gzip, no honest archive, no chart, or more than one.
+        DamagedError: no gzip, no honest archive, or no chart.
+    """
+    files = read_archive(data, what)
+    if not files.has("Chart.yaml"):
+        raise MalformedError(f"{what} is no packed chart", "name a chart: a folder or archive with a Chart.yaml")
+    return files
+
+
+def read_archive(data: bytes, what: str) -> MemoryFiles:
+    """The files of an archive, without the folder that all of them lie in.
+
+    Raises:
+        DamagedError: no gzip, or no honest archive.
     """
     kept: dict[str, bytes] = {}
     chunks = decompress(
@@ -76,8 +88,6 @@ def read_chart_archive(data: bytes, what: str) -> MemoryFiles:
         _, slash, name = entry.path.strip("/").partition("/")
         if slash:
             kept[name] = b"".join(content)
-    if "Chart.yaml" not in kept:
-        raise MalformedError(f"{what} is no packed chart", "name a chart: a folder or archive with a Chart.yaml")
     return MemoryFiles(kept)
 
 
