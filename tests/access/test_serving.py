@@ -13,7 +13,7 @@ import pytest
 
 from sallyport.access import create_robot
 from sallyport.engine import Http, SystemClock
-from sallyport.errors import ConfigError, DeniedError, ImmutableTagError, UsageError
+from sallyport.errors import ConfigError, ConflictError, DeniedError, UsageError
 from sallyport.oci import Descriptor, Digest, build_manifest, media_types
 from sallyport.registry import Login, OneLogin, RegistryClient, push_image
 from sallyport.serving import serve
@@ -121,7 +121,7 @@ def test_a_tag_that_the_configuration_calls_immutable_stays(made: Made, http: Ht
     with open_store(tmp_path / "here") as here, made.site(ACCESS + RULES) as site, serve(site) as url:
         image = put(http, here, url, "team/app", ALICE)
         assert put(http, here, url, "team/app", ALICE) == image, "the same again is no change"
-        with pytest.raises(ImmutableTagError, match="will not let it"):
+        with pytest.raises(ConflictError, match="will not let it"):
             put(http, here, url, "team/app", ALICE, content=b"other")
 
 
