@@ -12,9 +12,9 @@ from sallyport.discover.cluster import scan_cluster
 from sallyport.discover.compose import is_compose, read_environment, scan_compose
 from sallyport.discover.dockerfile import scan_dockerfile
 from sallyport.discover.documents import Map, read_documents
-from sallyport.discover.files import Files, FolderFiles, read_file, text_of
+from sallyport.discover.files import Files, FolderFiles, MemoryFiles, read_file, text_of
 from sallyport.discover.git import is_bare_repository, read_branch
-from sallyport.discover.helm import is_chart_archive, read_chart_archive, scan_chart
+from sallyport.discover.helm import is_chart_archive, read_archive, read_chart_archive, scan_chart
 from sallyport.discover.kubernetes import NEEDED, scan_kubernetes, scan_objects
 from sallyport.discover.kustomize import NAMES, kustomization_of, roots, scan_kustomize
 from sallyport.discover.model import Finds, Found, Note, chosen
@@ -23,8 +23,12 @@ from sallyport.errors import SallyportError, UsageError
 
 Kind: TypeAlias = Literal["auto", "kubernetes", "kustomize", "helm", "compose", "dockerfile", "list"]
 KINDS: tuple[str, ...] = get_args(Kind)
+_GZIP = b"\x1f\x8b"
 _YAML = (".yaml", ".yml", ".json")
-_DOCKERFILE = re.compile(r"(?:.*\.)?(?:Dockerfile|Containerfile)(?:\.[\w.-]+)?\Z", re.IGNORECASE)
+_DOCKERFILE = re.compile(
+    r"(?:.*\.)?(?:[Dd]ockerfile|[Cc]ontainerfile)"
+    r"(?:\.(?!(?:py|pyc|md|go|js|ts|rs|rb|java|html|j2|tmpl|tpl|ya?ml|json|txt|dockerignore|lock)\Z)[\w.-]+)?\Z"
+)
 _COMPOSE = re.compile(r"(?:docker-)?compose(?:[.-][\w.-]+)?\.ya?ml\Z")
 _SERVICES = re.compile(r"^services:", re.MULTILINE)
 
@@ -203,8 +207,9 @@ def _is_wanted(name: str, kind: Kind) -> bool:
 def _scan_one(files: Files, name: str, finds: Finds, kind: Kind) -> None:
     data = files.read(name)
     if is_chart_archive(name):
-        if data[:2] == b"\x1f\x8b":
-            scan_chart(read_chart_archive(data, name), "", finds, where=f"{name}!")
+        packed = read_archive(data, name) if data[:2] == _GZIP else MemoryFiles({})
+        if packed.has("Chart.yaml"):  # otherwise it is somebody else's archive
+            scan_chart(packed, "", finds, where=f"{name}!")
         return
     if kind == "auto":
         kind = "dockerfile" if _DOCKERFILE.match(basename(name)) else "kubernetes"
