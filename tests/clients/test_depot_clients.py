@@ -113,7 +113,7 @@ def test_apt_updates_and_downloads(start: Start, apt: Callable[..., str], archiv
     with refused("403"):
         apt(url, "download", "other")
     asked = len(archive_builder.requests)
-    apt(url, "update", "--error-on=any")
+    assert "Hit:1" in apt(url, "update", "--error-on=any")
     assert len(archive_builder.requests) == asked
 
 

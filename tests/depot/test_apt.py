@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import lzma
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -185,6 +186,10 @@ def test_a_new_start_knows_what_was_verified(served: Depot, archive: Any, depot:
 def test_clients_that_have_it_are_told_so(served: Depot) -> None:
     answer = served.get(RELEASE)
     assert served.get(RELEASE, If_None_Match=answer.headers["etag"]).status == 304
+    assert served.get(RELEASE, If_Modified_Since=answer.headers["last-modified"]).status == 304
+    served.later(hours=5)
+    assert served.get(RELEASE, If_Modified_Since=answer.headers["last-modified"]).status == 304
+    assert served.get(RELEASE, If_None_Match='"else"').status == 200
 
 
 def test_a_source_package_goes_by_the_name_of_its_source(served: Depot, archive: Any) -> None:
@@ -223,3 +228,19 @@ def test_two_generations_of_an_index_are_kept_and_no_more(served: Depot, archive
         served.later(hours=5)
         assert served.get(RELEASE).status == 200
     assert len(list(served.cache.digests())) == 2
+
+
+def test_many_clients_at_once_cost_upstream_one_request(served: Depot, archive: Any) -> None:
+    updated(served)
+    deb = archive.debs["hello"]
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: served.get(f"/{deb.filename}").body, range(16)))
+    assert answers == [deb.raw] * 16
+    assert [path for path in archive.requests if path.endswith(".deb")] == [f"/debian/{deb.filename}"]
+
+
+def test_a_part_of_a_package_can_be_asked_for(served: Depot, archive: Any) -> None:
+    updated(served)
+    deb = archive.debs["hello"]
+    answer = served.get(f"/{deb.filename}", Range="bytes=100-")
+    assert (answer.status, answer.body) == (206, deb.raw[100:])

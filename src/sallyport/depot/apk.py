@@ -43,7 +43,7 @@ class ApkShelf:
         where = "/".join(folder)
         if file == INDEX:
             kept = self._index(where)
-            return Whole(kept.digest, "application/gzip", kept.modified)
+            return Whole(kept.digest, "application/gzip", kept.changed)
         match = _FILE.match(file)
         if match is None:
             raise NotFoundError("a repository of apk packages has no such path", _MEND)

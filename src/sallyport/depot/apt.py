@@ -83,8 +83,8 @@ class AptShelf:
             if beside is None or not self._keeper.cache.has(beside):
                 self._keeper.expire(opened.url)
                 raise NotFoundError(f"the signature of {suite} is not here", _MEND)
-            return Whole(beside, "application/pgp-signature", opened.kept.modified)
-        return Whole(opened.kept.digest, "text/plain; charset=utf-8", opened.kept.modified)
+            return Whole(beside, "application/pgp-signature", opened.kept.changed)
+        return Whole(opened.kept.digest, "text/plain; charset=utf-8", opened.kept.changed)
 
     def _open(self, suite: str) -> _Opened:
         if suite in self._paired:

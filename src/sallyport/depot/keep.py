@@ -7,7 +7,8 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -42,10 +43,16 @@ class Kept:
     digest: Digest
     size: int
     at: datetime  # when upstream last said that it is the current one
+    since: datetime  # when it was taken
     etag: str = ""
     modified: str = ""
     media_type: str = ""
     before: Digest | None = None  # the one that it took the place of
+
+    @property
+    def changed(self) -> str:
+        """When it changed, as HTTP says it, for clients that ask by time; apt does."""
+        return self.modified or format_datetime(self.since.astimezone(UTC), usegmt=True)
 
 
 class Keeper:
@@ -137,6 +144,7 @@ class Keeper:
         return Kept(
             digest,
             len(raw),
+            self.now(),
             self.now(),
             response.headers.get("etag", "")[:256],
             response.headers.get("last-modified", "")[:64],
