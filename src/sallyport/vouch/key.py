@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from sallyport.errors import MalformedError, WrongSignatureError
+from sallyport.vouch.ed25519ph import verifies_prehashed
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
@@ -72,7 +73,8 @@ def verifies(key: PublicKeyTypes, signature: bytes, data: bytes) -> bool:
                 case EllipticCurvePublicKey():
                     key.verify(signature, data, ECDSA(algorithm))
                 case Ed25519PublicKey():
-                    key.verify(signature, data)
+                    if not verifies_prehashed(key.public_bytes_raw(), signature, data):
+                        key.verify(signature, data)
                 case RSAPublicKey():
                     try:
                         key.verify(signature, data, PKCS1v15(), algorithm)
