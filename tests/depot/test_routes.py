@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,11 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.depot.conftest import Depot, Upstream
 
-from sallyport.depot import Repository
+from sallyport.config.gateway import PackagesSection
+from sallyport.depot import Repository, depot_routes
 from sallyport.depot.apt_listing import list_files
 from sallyport.depot.names import PATH_LIMIT, project, read_path
 from sallyport.depot.pypi_index import read_index, write_html, write_json
+from sallyport.depot.routes import read_section
+from sallyport.engine import Http
 from sallyport.errors import ConfigError, MalformedError, NotFoundError, SallyportError, UsageError
+from sallyport.store import DirectoryStore
 
 Start = Callable[..., Depot]
 EVERYTHING = Repository("x", "pypi", "http://index.example/simple", ("*",), timedelta(hours=1))
@@ -93,8 +97,26 @@ def test_settings_that_cannot_work_are_said_at_the_start(depot: Start, upstream:
             depot(kind, upstream=upstream.base, keyring=keyring)
     with pytest.raises(UsageError):
         depot("apt", upstream=upstream.base, keyring="gone")
-    with pytest.raises(ConfigError):
-        depot("pypi")
+    for kind, settings_of in (
+        ("pypi", {}),
+        ("npm", {"upstream": "registry.example"}),
+        ("npm", {"upstream": "file:///"}),
+    ):
+        with pytest.raises(ConfigError):
+            depot(kind, **settings_of)
+
+
+def test_two_repositories_of_one_name_are_an_error(tmp_path: Path) -> None:
+    section = PackagesSection(name="here", kind="npm", upstream="https://registry.example")
+    with Http(proxies={}) as http_, pytest.raises(ConfigError, match="two"):
+        depot_routes([section, section], http_, DirectoryStore(tmp_path / "cache"), lambda: datetime.now(UTC))
+
+
+def test_apt_without_an_upstream_takes_the_hosts_mirror(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SALLYPORT_APT_MIRROR", "http://mirror.example/debian/")
+    section = PackagesSection(name="debian", kind="apt", fresh_for="2d")
+    repository = read_section(section, tmp_path)
+    assert (repository.upstream, repository.fresh_for) == ("http://mirror.example/debian", timedelta(days=2))
 
 
 @settings(max_examples=100, deadline=None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
@@ -24,11 +24,14 @@ from sallyport.errors import ConfigError, NotFoundError, RefusedError, Sallyport
 from sallyport.store import DirectoryStore
 
 if TYPE_CHECKING:
+    from anyio import CapacityLimiter
     from starlette.requests import Request
     from starlette.responses import Response
     from starlette.routing import Route
 
 PREFIX = "/packages"
+THREADS = 16
+"""That wait for upstreams at a time. Of our own: a slow one must not hold up the pulls that the server answers, too."""
 _HOURS = {"h": 1, "d": 24, "w": 168}
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?\Z")
 _KEYS = (".gpg", ".pgp", ".asc", ".pub")
@@ -72,14 +75,18 @@ def depot_routes(
         ConfigError, UsageError: a section lacks an upstream or keys, or they cannot be read.
         NoMirrorError: an apt section without an upstream, and this host has no mirror either.
     """
+    from anyio import CapacityLimiter
     from starlette.routing import Route
 
     routes: list[Route] = []
+    threads = CapacityLimiter(THREADS)
     for section in sections:
         repository = read_section(section, folder)
+        if any(route.path == f"{PREFIX}/{repository.name}" for route in routes):
+            raise ConfigError(f"two repositories of packages are called {repository.name}", "give each its own name")
         shelf = _shelf(repository, http, cache, now)
         top = f"{PREFIX}/{repository.name}"
-        endpoint = _endpoint(repository, shelf, cache, address)
+        endpoint = _endpoint(repository, shelf, cache, address, threads)
         routes += (
             Route(top, endpoint, methods=["GET", "HEAD"]),
             Route(f"{top}/{{path:path}}", endpoint, methods=["GET", "HEAD"]),
@@ -96,6 +103,9 @@ def read_section(section: PackagesLike, folder: Path) -> Repository:
                 f"the packages of {section.name} have no upstream", "name the address of the repository in `upstream`"
             )
         upstream = find_mirrors(environ=os.environ).main
+    for address in filter(None, (upstream, section.files)):
+        if not address.startswith(("http://", "https://")):
+            raise ConfigError(f"{address[:80]!r} is no address of a repository", "write http://… or https://…")
     return Repository(
         section.name,
         section.kind,
@@ -140,10 +150,11 @@ def _shelf(repository: Repository, http: Http, cache: DirectoryStore, now: Calla
 
 
 def _endpoint(
-    repository: Repository, shelf: Shelf, cache: DirectoryStore, address: str
-) -> Callable[[Request], Response]:
+    repository: Repository, shelf: Shelf, cache: DirectoryStore, address: str, threads: CapacityLimiter
+) -> Callable[[Request], Awaitable[Response]]:
+    from anyio import to_thread
+
     def answer(request: Request) -> Response:
-        # Starlette runs this in a thread of its pool: upstream may take its time.
         try:
             segments, is_folder = read_path(request.path_params.get("path", ""))
             base = f"{address.rstrip('/') or _address(request)}{PREFIX}/{repository.name}/"
@@ -159,7 +170,10 @@ def _endpoint(
         except SallyportError as error:
             return _refusal(HTTPStatus.BAD_GATEWAY, error)
 
-    return answer
+    async def endpoint(request: Request) -> Response:
+        return await to_thread.run_sync(answer, request, limiter=threads)
+
+    return endpoint
 
 
 def _address(request: Request) -> str:
