@@ -115,6 +115,8 @@ def test_rules_say_who_may_and_the_journal_says_who_did(made: Made, http: Http, 
             (verb, who) for verb in ("uploaded", "pushed", "tagged") for who in ("user:alice", "robot:ci")
         }
         site.store.state.verify_journal()
+        status, _, page = ask(http, url, "/", "bob:secret")
+        assert (status, b"team/app" in page) == (200, True)
 
 
 def test_a_tag_that_the_configuration_calls_immutable_stays(made: Made, http: Http, tmp_path: Path) -> None:

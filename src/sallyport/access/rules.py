@@ -34,7 +34,7 @@ def decide(
 def sees_all(grants: Iterable[Grant], caller: Caller) -> bool:
     """Whether the caller may pull everything there is, whatever it is called."""
     names = _names(caller)
-    return any("pull" in grant.may and grant.who in names and not grant.images.strip("*") for grant in grants)
+    return any("pull" in grant.may and grant.who in names and set(grant.images) == {"*"} for grant in grants)
 
 
 def room(quotas: Iterable[Quota], repository: str) -> int | None:

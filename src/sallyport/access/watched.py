@@ -51,8 +51,9 @@ class Watched(Generic[T]):
                     self._stamp = _stamp(self.path)
                     self._value = self._read()
                 except SallyportError as error:
+                    if self._value is not self._absent:
+                        log.warning("logins_unreadable", extra={"path": str(self.path), "why": error.message})
                     self._value = self._absent
-                    log.warning("logins_unreadable", extra={"path": str(self.path), "why": error.message})
         return self._value
 
     def _read(self) -> T:

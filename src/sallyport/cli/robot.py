@@ -31,7 +31,7 @@ def create(
 ) -> None:
     """Make a robot account and show its secret, which is kept nowhere and never shown again.
 
-    Example: sallyport robot create ci --images "team/*" --may pull --may push --expires 90d
+    Example: sallyport robot create ci --images team/app --may pull --may push --expires 90d
 
     Exit codes: 0 made, 2 usage, 6 storage, 7 there is one of this name.
     """
