@@ -244,3 +244,12 @@ def test_a_part_of_a_package_can_be_asked_for(served: Depot, archive: Any) -> No
     deb = archive.debs["hello"]
     answer = served.get(f"/{deb.filename}", Range="bytes=100-")
     assert (answer.status, answer.body) == (206, deb.raw[100:])
+
+
+def test_a_download_that_broke_off_is_gone_on_with(served: Depot, archive: Any) -> None:
+    updated(served)
+    deb = archive.debs["hello"]
+    archive.faults[f"/debian/{deb.filename}"] = [lambda content: content[:100]]
+    answer = served.get(f"/{deb.filename}")
+    assert (answer.status, answer.text.count("\n")) == (502, 1)
+    assert served.get(f"/{deb.filename}").body == deb.raw

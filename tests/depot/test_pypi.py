@@ -148,3 +148,30 @@ def test_upstream_down(served: Depot, index: Upstream) -> None:
 def test_a_broken_index_is_a_bad_gateway(served: Depot, index: Upstream, page: bytes) -> None:
     index.pages["/simple/nice-thing/"] = page
     assert served.get("/simple/nice-thing/").status == 502
+
+
+@pytest.mark.parametrize(
+    ("accept", "json_wanted"),
+    [
+        ("", False),
+        ("*/*", False),
+        ("text/html", False),
+        (JSON_TYPE, True),
+        (f"{JSON_TYPE}, application/vnd.pypi.simple.v1+html; q=0.1, text/html; q=0.01", True),
+        (f"text/html, {JSON_TYPE};q=0.5", False),
+        (f"{JSON_TYPE};q=0", False),
+        (f"{JSON_TYPE};q=x", False),
+        ("application/vnd.pypi.simple.latest+json", True),
+    ],
+)
+def test_a_client_gets_the_form_that_it_asks_for(served: Depot, accept: str, json_wanted: bool) -> None:  # noqa: FBT001
+    for path in ("/simple/", "/simple/nice-thing/"):
+        answer = served.get(path, Accept=accept)
+        assert answer.status == 200
+        assert (answer.body[:1] == b"{") == json_wanted
+
+
+def test_what_is_no_path_of_an_index_is_not_there(served: Depot, index: Upstream) -> None:
+    for path in ("/", "/other/", "/simple/a/b/", f"/files/nice-thing/{FILE}/", "/simple/-bad-/", "/files/nice-thing/"):
+        assert served.get(path).status == 404
+    assert index.asked == []
