@@ -91,6 +91,11 @@ class Ledger:
             self.state.delete_fact("candidate", name)
         return tuple(gone)
 
+    def forget_upstream(self, name: str) -> bool:
+        """Forget one mirrored tag and its candidate; returns whether it was there. Releases stay."""
+        self.state.delete_fact("candidate", name)
+        return self.state.delete_fact("upstream", name)
+
     def bill(self, image: Digest) -> Bill | None:
         return self._one("bill", str(image), Bill)
 

@@ -156,6 +156,12 @@ def mirror(site: Site) -> Mirroring:
         ledger.put_upstream(upstream)
         if result.changed:
             site.store.state.append("mirrored", upstream.reference, {"as": upstream.name, "bytes": str(result.bytes)})
+    # What nobody vouches for any more, or may not come any more, goes no further, however it came here before.
+    for failure in failures:
+        if failure.exit_code in (RefusedError.exit_code, UntrustedError.exit_code) and ledger.forget_upstream(
+            failure.image
+        ):
+            site.store.state.append("dropped", failure.image, {"because": failure.message[:2000]})
     if not failures:
         for name in ledger.keep_upstreams({f"{result.repository}:{result.tag}" for result in results}):
             site.store.state.append("dropped", name, {"because": "nothing selects it any more"})

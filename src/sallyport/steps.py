@@ -86,6 +86,7 @@ class Failure:
     message: str
     mend: str
     exit_code: int
+    image: str = ""  # repository:tag of ours, where it concerns one
 
     @classmethod
     def of(cls, what: str, error: SallyportError) -> Failure:
@@ -148,17 +149,28 @@ def mirror_all(site: Site) -> tuple[tuple[Mirrored, ...], tuple[Failure, ...]]:
     within = site.executor if len(wanted) == 1 else Inline()
     with site.clients() as client_for:
 
-        def one(selector: Selector) -> tuple[Mirrored, ...] | Failure:
-            try:
-                return copy(client_for, (selector,), site.store, executor=within, progress=site.progress, check=check)
-            except StorageError:
-                raise  # a full disk is nobody's own fault, and everybody's end
-            except SallyportError as error:
-                return Failure.of(selector.files or str(selector.source), error)
+        def one(selector: Selector) -> tuple[tuple[Mirrored, ...], tuple[Failure, ...]]:
+            failures: list[Failure] = []
+            source = selector.files or str(selector.source)
+
+            def note(name: str, error: SallyportError) -> None:
+                if isinstance(error, StorageError):
+                    raise error  # a full disk is nobody's own fault, and everybody's end
+                failures.append(replace(Failure.of(source, error), image="" if name == source else name))
+
+            done = copy(
+                client_for,
+                (selector,),
+                site.store,
+                executor=within,
+                progress=site.progress,
+                check=check,
+                failed=note,
+            )
+            return done, tuple(failures)
 
         outcomes = tuple(site.executor.map(one, wanted))
-    results = tuple(mirrored for outcome in outcomes if not isinstance(outcome, Failure) for mirrored in outcome)
-    return results, tuple(outcome for outcome in outcomes if isinstance(outcome, Failure))
+    return tuple(m for done, _ in outcomes for m in done), tuple(f for _, failures in outcomes for f in failures)
 
 
 def _bill(site: Site, image: Image, cache: dict[Digest, Listing]) -> Bill:

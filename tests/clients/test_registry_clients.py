@@ -260,7 +260,7 @@ def test_referrers_reach_docker_registry_by_their_tag(distribution: str, here: S
     assert [item.artifact_type for item in found] == ["application/vnd.example.bill"] * 2
 
 
-def test_we_mirror_docker_registry_and_then_it_costs_one_head(
+def test_we_mirror_docker_registry_and_then_it_costs_a_head_and_a_look_for_signatures(
     distribution: str, here: Store, http: Http, served: Served, made: Makes
 ) -> None:
     client = RegistryClient(http, distribution)
@@ -273,7 +273,7 @@ def test_we_mirror_docker_registry_and_then_it_costs_one_head(
     assert all(one.changed for one in done)
     assert verify_store(served.store) == ()
     again = mirror(lambda _: client, [selector], served.store)
-    assert [(one.requests, one.bytes, one.changed) for one in again] == [(1, 0, False)] * 2
+    assert [(one.requests, one.bytes, one.changed) for one in again] == [(2, 0, False)] * 2
     # And what was mirrored is served at once.
     ours = RegistryClient(http, served.registry)
     assert ours.manifest("mirrored/app", "1.0").digest == indexes["1.0"].digest

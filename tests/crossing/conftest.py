@@ -52,6 +52,23 @@ def changelog(source: str, *entries: tuple[str, str]) -> str:
     )
 
 
+@dataclass(frozen=True)
+class Lying:
+    """A registry that may send other bytes than it was given. Ours would not."""
+
+    app: Any
+    lies: dict[str, bytes]
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        lie = self.lies.get(scope.get("path", "").rpartition("/")[2])
+        if lie is None or scope["method"] != "GET":
+            await self.app(scope, receive, send)
+            return
+        headers = [(b"content-length", str(len(lie)).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": lie})
+
+
 @dataclass
 class Scene:
     """Everything, under one folder."""
@@ -64,6 +81,7 @@ class Scene:
     suites: dict[str, dict[str, Any]] = field(default_factory=lambda: {"bookworm": {}, "bookworm-security": {}})
     images: list[str] = field(default_factory=list)
     history: dict[str, list[tuple[str, str]]] = field(default_factory=dict)  # changelog entries, newest first
+    lies: dict[str, bytes] = field(default_factory=dict)  # by digest, what the upstream sends instead
 
     # --- the archive and the upstream ---------------------------------------------------------
 
@@ -211,6 +229,7 @@ class Scene:
 def scene(tmp_path: Path, archive_builder: Any) -> Iterator[Scene]:
     """A scene with an empty upstream."""
     with ExitStack() as stack:
+        lies: dict[str, bytes] = {}
         upstream = stack.enter_context(open_store(tmp_path / "upstream"))
-        serving = stack.enter_context(serve(make_app(upstream, writable=False)))
-        yield Scene(tmp_path, archive_builder, upstream, serving.registry)
+        serving = stack.enter_context(serve(Lying(make_app(upstream, writable=False), lies)))
+        yield Scene(tmp_path, archive_builder, upstream, serving.registry, lies=lies)

@@ -82,15 +82,15 @@ def tar_with(member: tarfile.TarInfo, data: bytes = b"") -> bytes:
 
 
 def wrong_digest(scene: Any) -> None:
-    path = scene.upstream.blobs.path(first_layer(scene).digest)
-    data = bytearray(path.read_bytes())
+    digest = first_layer(scene).digest
+    data = bytearray(b"".join(scene.upstream.blobs.chunks(digest)))
     data[len(data) // 2] ^= 1
-    path.write_bytes(data)
+    scene.lies[str(digest)] = bytes(data)
 
 
 def truncated(scene: Any) -> None:
-    path = scene.upstream.blobs.path(first_layer(scene).digest)
-    path.write_bytes(path.read_bytes()[:-10])
+    digest = first_layer(scene).digest
+    scene.lies[str(digest)] = b"".join(scene.upstream.blobs.chunks(digest))[:-10]
 
 
 def unknown_media_type(scene: Any) -> None:
@@ -195,3 +195,19 @@ def test_an_image_with_too_much_hung_on_it_is_not_signed_and_holds_up_nobody(out
         outdated.upstream.blobs.put(manifest.digest, len(manifest.raw), [manifest.raw])
         outdated.upstream.state.hold("web", manifest.descriptor, subject=subject.digest)
     the_other_crosses(outdated, outside)
+
+
+def test_what_nobody_vouches_for_any_more_goes_no_further(outdated: Any) -> None:
+    """It was mirrored before the rules asked for a signature; now it is neither scanned nor released."""
+    path = outdated.root / "outside" / "sallyport.yaml"
+    before = path.read_text()
+    outside = str(outdated.root / "outside")
+    assert run_app(["mirror", "-c", outside]) == 0
+    rule = "  trust:\n    - images: upstream.example/web\n      require: cosign\n      keys: [keys/release.pub]\n    - images: upstream.example/*\n      require: nothing\n"
+    path.write_text(before.replace("outside:\n", f"outside:\n{rule}", 1))
+    assert run_app(["mirror", "-c", outside]) == 4
+    with outdated.site("outside") as site:
+        ledger = Ledger(site.store.state)
+        assert "library/web:12" not in {upstream.name for upstream in ledger.upstreams()}
+        assert len(ledger.upstreams()) == len(outdated.images) - 1
+        assert "dropped" in {event.verb for event in site.store.state.events()}

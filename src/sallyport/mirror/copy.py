@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from sallyport.vouch import Check, Vouched
 
 Clients = Callable[[str], Source]
+Failed = Callable[[str, SallyportError], None]
+"""Takes ``repository:tag`` of ours, or the source whose tags cannot be listed, and what went wrong."""
 _SILENT = Silent()
 _FOUR = Threads(4)
 _FACT = "mirrored"
@@ -68,6 +70,11 @@ class _Job:
     @property
     def reference(self) -> Reference:
         return Reference(self.selector.source.registry, self.selector.source.repository, self.tag)
+
+    @property
+    def name(self) -> str:
+        """Where it goes: ``repository:tag``."""
+        return f"{self.selector.repository}:{self.tag}"
 
     @property
     def key(self) -> str:
@@ -102,7 +109,7 @@ def plan_mirror(
     with ExitStack() as stack:
         jobs, failures = _jobs(clients, selectors, store, stack)
         if failures:
-            raise failures[0]
+            raise failures[0][1]
         looks = [*_succeeded(executor.map(lambda job: _tried(_look, job, store), jobs))]
     counted: set[Digest] = set()
     return tuple(
@@ -128,11 +135,13 @@ def mirror(
     executor: Executor = _FOUR,
     progress: Progress = _SILENT,
     check: Check | None = None,
+    failed: Failed | None = None,
 ) -> tuple[Mirrored, ...]:
     """Copy what the selectors mean today, with all that is said about it.
 
     ``check`` says who vouches for an image, of those that are here already, too; its layers come only then.
     One tag that fails does not lose the others: they are copied and kept, then the first failure is raised.
+    With ``failed`` none is raised: it is told of each.
 
     Raises:
         NotFoundError, DeniedError, UnreachableError, DamagedError, StorageError: of a tag that failed.
@@ -143,12 +152,18 @@ def mirror(
     with store.lease(), ExitStack() as stack:
         jobs, failures = _jobs(clients, selectors, store, stack)
         tried = [*executor.map(lambda job: _tried(_look, job, store), jobs)]
-        failures += [look for look in tried if isinstance(look, SallyportError)]
+        failures += [
+            (job.name, look) for job, look in zip(jobs, tried, strict=True) if isinstance(look, SallyportError)
+        ]
         looks = [look for look in tried if isinstance(look, _Look)]
         vouched: dict[str, Vouched] = {}
         if check is not None:
             answers = [*executor.map(lambda look: _tried(_vouch, look, store, check), looks)]
-            failures += [answer for answer in answers if isinstance(answer, SallyportError)]
+            failures += [
+                (look.job.name, answer)
+                for look, answer in zip(looks, answers, strict=True)
+                if isinstance(answer, SallyportError)
+            ]
             vouched = {
                 look.job.key: answer
                 for look, answer in zip(looks, answers, strict=True)
@@ -167,17 +182,19 @@ def mirror(
             if isinstance(outcome, Mirrored):
                 done.append(outcome)
             else:
-                failures.append(outcome)
-    if failures:
-        raise failures[0]
+                failures.append((look.job.name, outcome))
+    for name, error in failures:
+        if failed is None:
+            raise error
+        failed(name, error)
     return tuple(done)
 
 
 def _jobs(
     clients: Clients, selectors: Sequence[Selector], store: Store, stack: ExitStack
-) -> tuple[list[_Job], list[SallyportError]]:
+) -> tuple[list[_Job], list[tuple[str, SallyportError]]]:
     jobs: dict[tuple[str, str], _Job] = {}
-    failures: list[SallyportError] = []
+    failures: list[tuple[str, SallyportError]] = []
 
     def open_one(selector: Selector) -> Source:
         scheme, path = split_address(selector.files)
@@ -188,11 +205,11 @@ def _jobs(
     for selector in selectors:
         client = _tried(open_one, selector)
         if isinstance(client, SallyportError):
-            failures.append(client)
+            failures.append((selector.files or str(selector.source), client))
             continue
         found = _tried(_tags, client, selector)
         if isinstance(found, SallyportError):
-            failures.append(found)
+            failures.append((selector.files or str(selector.source), found))
             continue
         tags, requests = found
         said: Said = {}
