@@ -18,19 +18,26 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
 
+AT_ONCE = 4
+"""Passwords that are proven at the same time: each takes a core for a moment."""
+
+
 def token_routes(guard: RuledGuard) -> tuple[BaseRoute, ...]:
     """``GET /token``; for a registry with logins."""
+    from datetime import UTC, datetime
+
+    from anyio import CapacityLimiter, to_thread
+    from starlette.responses import JSONResponse
     from starlette.routing import Route
 
-    def token(request: Request) -> Response:
-        """Runs in a thread: a password takes a moment."""
-        from datetime import UTC, datetime
+    # Threads of their own: who guesses passwords must not keep those busy that serve.
+    few = CapacityLimiter(AT_ONCE)
 
-        from starlette.responses import JSONResponse
-
+    async def token(request: Request) -> Response:
         address = request.client.host if request.client else ""
         try:
-            sealed, seconds = guard.token(request.headers.get("authorization", ""), address)
+            authorization = request.headers.get("authorization", "")
+            sealed, seconds = await to_thread.run_sync(guard.token, authorization, address, limiter=few)
         except DeniedError as error:
             body = {"errors": [{"code": "UNAUTHORIZED", "message": error.message, "detail": {}}]}
             return JSONResponse(body, 401, {"WWW-Authenticate": 'Basic realm="sallyport", charset="UTF-8"'})

@@ -12,7 +12,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from threading import BoundedSemaphore, Lock
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from sallyport.access.htpasswd import Htpasswd
@@ -33,9 +33,6 @@ PROVIDER_LOGIN = "oidc"
 """The user name with which a provider's token is a password, for clients that know only passwords."""
 _REMEMBERED = 4096
 _HEADER = 32 * 1024
-_AT_ONCE = 4
-"""Passwords that are proven at the same time: each takes a core for a moment."""
-_BUSY_S = 5.0
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9._~\[\]:-]{1,255}\Z")
 _SCOPES = {"pull": "pull", "push": "pull,push", "delete": "delete"}
 
@@ -61,7 +58,6 @@ class RuledGuard:
         self.logins = bool(htpasswd or robots or providers)
         self._tokens = Tokens()
         self._throttle = Throttle()
-        self._proving = BoundedSemaphore(_AT_ONCE)
         self._files = [part.file for part in (htpasswd, robots, *providers) if part is not None]
         # By a keyed hash of the header, so that memory holds no password of anybody.
         self._salt = secrets.token_bytes(32)
@@ -105,17 +101,15 @@ class RuledGuard:
         # A token cannot be guessed, and one whose time is over is no offence: only passwords are counted.
         if name and self._throttle.closed(address, name, self._now()):
             raise DeniedError("too many wrong logins", "wait a minute, then log in with the right password")
-        try:
-            login = self._prove(name, password)
-        except DeniedError as error:
-            if name:
-                self._throttle.wrong(address, name, self._now())
-                log.warning("login_refused", extra={"user": name, "address": address, "why": error.message})
-            raise
+        login = self._prove(name, password)
+        if login is None:
+            self._throttle.wrong(address, name, self._now())
+            log.warning("login_refused", extra={"user": name, "address": address})
+            raise DeniedError("the name or the password is wrong", "log in with the right one")
         self._remember(authorization, login)
         return login
 
-    def _prove(self, name: str, password: str) -> Login:
+    def _prove(self, name: str, password: str) -> Login | None:
         now = self._now()
         if not name or (name == PROVIDER_LOGIN and self._providers):
             return self._bearer(password, now, ours=not name)
@@ -124,17 +118,11 @@ class RuledGuard:
             if self._robots is not None and self._robots.verify(robot, password, at):
                 return Login(Caller(robot, "robot"), now + LIFETIME_S, "robots", self._robots.proof(robot, at))
         elif self._htpasswd is not None:
-            if not self._proving.acquire(timeout=_BUSY_S):
-                raise DeniedError("too many people log in at once", "try again")
-            try:
-                # First what the password rests on: if it changes meanwhile, the login is not remembered as new.
-                proof = self._htpasswd.proof(name)
-                right = self._htpasswd.verify(name, password)
-            finally:
-                self._proving.release()
-            if right:
+            # First what the password rests on: if it changes meanwhile, the login is not remembered as new.
+            proof = self._htpasswd.proof(name)
+            if self._htpasswd.verify(name, password):
                 return Login(Caller(name, "user"), now + LIFETIME_S, "htpasswd", proof)
-        raise DeniedError("the name or the password is wrong", "log in with the right one")
+        return None
 
     def _bearer(self, token: str, now: float, *, ours: bool) -> Login:
         own = self._tokens.open(token, now) if ours else None

@@ -24,7 +24,7 @@ from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import TypeAlias
 
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -95,6 +95,8 @@ class _Registry:
         on_write: OnWrite | None,
     ) -> None:
         self._guard = guard
+        # Threads of their own: who guesses passwords must not keep those busy that serve.
+        self._proving = CapacityLimiter(4)
         self._hot = Hot(store)
         rights = Rights(store)
         note = on_write or _forget
@@ -221,7 +223,9 @@ class _Registry:
         if known is not None:
             return known
         try:
-            return await to_thread.run_sync(self._guard.caller, authorization, _address(request.scope))
+            return await to_thread.run_sync(
+                self._guard.caller, authorization, _address(request.scope), limiter=self._proving
+            )
         except DeniedError as error:
             raise self._login(request, "", "pull", error.message) from error
 
