@@ -135,9 +135,15 @@ def trust_rules(site: Site) -> tuple[Rule, ...]:
 
 
 def trust_check(site: Site) -> Check | None:
-    """Who vouches for an image from upstream; None where the configuration asks for nobody."""
+    """Who vouches for an image from upstream; None where the configuration asks for nobody.
+
+    Raises ConfigError as :func:`trust_rules` does, and where a file that a rule names is none of its kind.
+    """
     rules = trust_rules(site)
-    return make_check(rules, site.store.blobs, now=site.clock.now()) if rules else None
+    try:
+        return make_check(rules, site.store.blobs, now=site.clock.now()) if rules else None
+    except (UsageError, DamagedError) as error:
+        raise ConfigError(f"trust: {error.message}", error.mend) from error
 
 
 def mirror_all(site: Site) -> tuple[tuple[Mirrored, ...], tuple[Failure, ...]]:

@@ -146,7 +146,7 @@ def test_attestations_are_needed_from_the_same_signer(form: str, upstream: Upstr
 def test_a_rule_for_everybody_is_refused(sigstore: Sigstore) -> None:
     with pytest.raises(UsageError, match="issuer and identity"):
         rule(sigstore, identity="**")
-    with pytest.raises(UsageError, match="trusted_root"):
+    with pytest.raises(UsageError, match="trusted-root"):
         rule(sigstore, trusted_root=b"")
 
 

@@ -19,15 +19,17 @@ class TrustSection(Section, frozen=True, kw_only=True):
         Literal["cosign", "keyless", "notation", "nothing"],
         Meta(description="cosign: by a key; keyless: by an identity; notation: by a certificate; nothing: unsigned"),
     ]
-    keys: Annotated[tuple[str, ...], Meta(description="cosign: public key files, PEM; one that holds is enough")] = ()
+    keys: Annotated[
+        tuple[str, ...], Meta(description="cosign: public key files, PEM; a signature by one is enough")
+    ] = ()
     trusted_root: Annotated[
-        str, Meta(description="keyless: sigstore trusted root (JSON); it crosses with the bundle")
+        str, Meta(description="keyless: trusted_root.json of the sigstore that signed; nothing else is asked")
     ] = ""
     issuer: Annotated[str, Meta(description="keyless: the identity provider, exactly")] = ""
     identity: Annotated[str, Meta(description="keyless: the certificate's subject; * and ? as in a glob")] = ""
-    certificates: Annotated[tuple[str, ...], Meta(description="notation: root certificates, PEM")] = ()
+    certificates: Annotated[tuple[str, ...], Meta(description="notation: files of trusted certificates, PEM")] = ()
     subjects: Annotated[
-        tuple[str, ...], Meta(description="notation: certificate subjects such as CN=x,O=y; any when left out")
+        tuple[str, ...], Meta(description="notation: signers' subjects such as CN=x,O=y; any when left out")
     ] = ()
     attestations: Annotated[
         tuple[str, ...], Meta(description="predicate types that must be there, by the same signer")

@@ -38,7 +38,7 @@ class Rule:
     def __post_init__(self) -> None:
         for need, missing, what in (
             (Need.KEY, not self.keys, "keys"),
-            (Need.IDENTITY, not self.trusted_root, "trusted_root"),
+            (Need.IDENTITY, not self.trusted_root, "trusted-root"),
             # Whoever has any account anywhere has some identity.
             (Need.IDENTITY, not (self.issuer and self.identity.strip("*?")), "issuer and identity"),
             (Need.CERTIFICATE, not self.certificates, "certificates"),
