@@ -27,6 +27,7 @@ def build_app() -> object:
         gate,
         gc,
         gitops,
+        import_config,
         init,
         key,
         mirror,
@@ -65,10 +66,11 @@ def build_app() -> object:
 
     # In the order of the pipeline, as the help shows them.
     for verb in (
-        init, discover, plan, mirror, scan, patch, gate, release, bundle, receive, promote, deliver, gitops, audit,
+        init, import_config, discover, plan, mirror, scan, patch, gate, release, bundle, receive, promote, deliver,
+        gitops, audit,
         run, serve, status, verify, gc, demo,
     ):  # fmt: skip
-        app.command(verb.__name__.rpartition(".")[2])(verb.command)
+        app.command(verb.__name__.rpartition(".")[2].replace("_", "-"))(verb.command)
     app.add_typer(key.app, name="key")
     app.add_typer(robot.app, name="robot")
     return app

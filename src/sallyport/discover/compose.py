@@ -38,7 +38,7 @@ def scan_compose(text: str, where: str, finds: Finds, *, environment: Mapping[st
 
 def _scan_service(name: str, service: Map, where: str, finds: Finds, environment: Mapping[str, str]) -> None:
     build, image = service.items.get("build"), service.leaf("image")
-    if build is not None:
+    if build is not None and not (isinstance(build, Leaf) and not build.text):
         finds.note(where, build.line, f"{name} is built, not pulled: look at its Dockerfile for what it builds on")
         inline = build.leaf("dockerfile_inline") if isinstance(build, Map) else None
         if inline is not None:

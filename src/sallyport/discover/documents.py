@@ -23,7 +23,7 @@ _MEND = "mend the file, or leave it out"
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """A scalar."""
+    """A scalar; null is empty text."""
 
     text: str
     line: int
@@ -139,8 +139,8 @@ def _value(node: Node, where: str, offset: int, budget: list[int], depth: int) -
     if depth <= 0:
         raise OversizeError(f"{where}, line {line}: values in values, over {DEPTH_LIMIT} deep", _MEND)
     if isinstance(node, ScalarNode):
-        null = node.style is None and node.value in {"", "~", "null", "Null", "NULL"}
-        return None if null else Leaf(node.value, line)
+        null = node.style is None and node.value in {"~", "null", "Null", "NULL"}
+        return Leaf("" if null else node.value, line)
     if isinstance(node, SequenceNode):
         items = [_value(child, where, offset, budget, depth - 1) for child in node.value]
         return Seq(line, [item for item in items if item is not None])

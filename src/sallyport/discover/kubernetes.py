@@ -52,14 +52,14 @@ def scan_fields(document: Value, where: str, finds: Finds, *, tag: str = "", reg
 
 def _scan_map(mapping: Map, where: str, finds: Finds, tag: str, registry: str) -> None:
     image = mapping.items.get("image")
-    if isinstance(image, Leaf):
+    if isinstance(image, Leaf) and image.text:
         said = mapping.text("tag") or mapping.text("imageTag")
         text = image.text
         if said and ":" not in text.rpartition("/")[2] and "@" not in text:
             text = f"{text}:{said}"
         if not _is_flag(text):
             finds.image(_placed(text, mapping.text("registry"), registry), image.where or where, image.line)
-    elif isinstance(image, Map) and (reference := image.leaf("reference")) is not None:
+    elif isinstance(image, Map) and (reference := image.leaf("reference")) is not None and reference.text:
         finds.image(reference.text, reference.where or where, reference.line)
     _scan_pair(mapping, where, finds, tag, registry)
     for name, value in mapping.items.items():
@@ -79,7 +79,7 @@ def _scan_pair(mapping: Map, where: str, finds: Finds, tag: str, registry: str) 
     repository = mapping.leaf("repository") or (mapping.leaf("name") if "tag" in mapping.items else None)
     digest = mapping.text("digest") or mapping.text("sha")
     beside = "registry" in mapping.items or "pullPolicy" in mapping.items or "tag" in mapping.items
-    if repository is None or "://" in repository.text or "image" in mapping.items:
+    if repository is None or not repository.text or "://" in repository.text or "image" in mapping.items:
         return
     if not (beside or digest):
         return
