@@ -227,3 +227,26 @@ def test_one_flipped_bit_is_refused_or_says_the_same(position: int, bit: int, up
 
     with contextlib.suppress(SallyportError):
         assert len(upstream.check(rule("P-256")).signers) == 1
+
+
+def test_damage_is_a_reason_and_not_the_end(upstream: Upstream) -> None:
+    broken = upstream.referrer(bundle(signing_statement(upstream.image), KINDS["P-256"][1]) + b" ")
+    upstream.store.blobs.delete(broken.layers[0].digest)
+    with pytest.raises(WrongSignatureError, match="cannot be read"):
+        upstream.check(rule("P-256"))
+
+    put("classic", upstream, KINDS["P-256"][1])
+    assert upstream.check(rule("P-256")).signers
+
+
+def test_what_is_attached_and_no_signature_is_passed_over(upstream: Upstream) -> None:
+    upstream.referrer(b"{}", "application/spdx+json", artifact_type="application/spdx+json")
+    with pytest.raises(UnsignedError, match="and has none"):
+        upstream.check(rule("P-256"))
+
+
+def test_more_signatures_than_an_honest_image_has_are_not_looked_at(upstream: Upstream) -> None:
+    for number in range(66):
+        upstream.referrer(b"%d" % number)
+    with pytest.raises(WrongSignatureError, match="and 61 more"):
+        upstream.check(rule("P-256"))
