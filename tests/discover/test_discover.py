@@ -253,6 +253,23 @@ def test_what_lies_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
         discover(str(tmp_path), kind="kustomize")
 
 
+def test_what_might_be_fetched_is_not_built(tmp_path: Path) -> None:
+    program(tmp_path, "kustomize", f"touch {tmp_path}/ran")
+    for text in ("patches: []\nopenapi: {path: 'https://a.example/x'}", "transformers: [git.example/a/b.git]"):
+        write(tmp_path, {"k/kustomization.yaml": f"resources: [pod.yaml]\n{text}\n", "k/pod.yaml": POD})
+        noted: list[Noted] = []
+        assert len(discover(str(tmp_path / "k"), kind="kustomize", note=noted.append)) == 7
+        assert any("not built" in item.why for item in noted)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_folder_behind_a_link_is_not_there(tmp_path: Path) -> None:
+    write(tmp_path, {"base/kustomization.yaml": "resources: []\n", "prod/kustomization.yaml": "resources: [link]\n"})
+    (tmp_path / "prod" / "link").symlink_to(tmp_path / "base")
+    with pytest.raises(UsageError, match="not there"):
+        discover(str(tmp_path / "prod"), kind="kustomize")
+
+
 def test_a_circle_of_kustomizations_ends(tmp_path: Path) -> None:
     write(tmp_path, {"a/kustomization.yaml": "resources: [../b]", "b/kustomization.yaml": "resources: [../a]"})
     with pytest.raises(UsageError, match="circle"):

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from sallyport.config.section import Section
+from sallyport.oci import Platform
 
 Meta = msgspec.Meta
 
@@ -32,3 +33,7 @@ class DiscoverSection(Section, frozen=True, kw_only=True):
     ] = ()
     platforms: Annotated[tuple[str, ...], Meta(description="such as linux/amd64; all when left out")] = ()
     to: Annotated[str, Meta(description="prefix of our repositories; as upstream's when left out")] = ""
+
+    def parsed_platforms(self) -> tuple[Platform, ...]:
+        """As nouns."""
+        return tuple(Platform.parse(text) for text in self.platforms)

@@ -62,8 +62,11 @@ class FolderFiles:
         return tuple(sorted(found))
 
     def has(self, name: str) -> bool:
+        path = self._root / name
         try:
-            return stat.S_ISREG(os.lstat(self._root / name).st_mode)
+            # A link on the way is followed no more than one at its end.
+            folder = os.path.normpath(self._root.resolve() / Path(name).parent)
+            return os.path.realpath(path.parent) == folder and stat.S_ISREG(os.lstat(path).st_mode)
         except (OSError, ValueError):
             return False
 

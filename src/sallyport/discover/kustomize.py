@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from posixpath import basename, dirname, join, normpath
 
-from sallyport.discover.documents import Leaf, Map, read_documents
+from sallyport.discover.documents import Leaf, Map, Seq, Value, read_documents
 from sallyport.discover.files import Files, text_of
 from sallyport.discover.kubernetes import scan_kubernetes
 from sallyport.discover.model import Finds, Found
@@ -21,6 +22,7 @@ from sallyport.oci import Digest, Reference
 
 NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 _REMOTE = re.compile(r"://|^git@|^[\w-]+(?:\.[\w-]+)+[/:].*//|[?]ref=|^github\.com/")
+_ADDRESS = re.compile(r"(?:git::)?[a-z+]+://|git@")
 _DEPTH = 32
 _TIMEOUT_S = 120.0
 _OUTPUT = 64 * 1024 * 1024  # bytes
@@ -42,6 +44,7 @@ class _Read:
 
     files: Files
     used: set[str] = field(default_factory=set)
+    elsewhere: bool = False  # it may name what lies elsewhere, so that building it might fetch
 
 
 def kustomization_of(files: Files, folder: str) -> str:
@@ -63,10 +66,13 @@ def scan_kustomize(files: Files, folder: str, finds: Finds, *, built_in: Path | 
     _scan(read, folder, own, _DEPTH)
     finds.noted.update(own.noted)
     found = list(own.found)
-    built = _build(built_in, finds, kustomization_of(files, folder)) if built_in is not None else None
+    path = kustomization_of(files, folder)
+    if read.elsewhere:
+        finds.note(path, 0, "it names an address, so it is read and not built: nothing is fetched")
+    built = _build(built_in, finds, path) if built_in is not None and not read.elsewhere else None
     if built is not None:
         places = {item.reference: item for item in found}
-        start = Found("", kustomization_of(files, folder), 1)
+        start = Found("", path, 1)
         found = [replace(places.get(item.reference, start), reference=item.reference) for item in built]
     for item in found:
         finds.found[item] = None
@@ -124,9 +130,24 @@ def _scan_one(read: _Read, path: str, document: Map, finds: Finds, depth: int) -
             scan_kubernetes(inline.text, path, finds, line=inline.line + 1)
         elif isinstance(item, Map) and (named := item.leaf("path")) is not None:
             _follow(read, path, named, finds, depth)
+    for key in ("generators", "transformers", "validators"):
+        for item in document.list(key):
+            if isinstance(item, Leaf) and "\n" not in item.text:
+                target = normpath(join(dirname(path), item.text))
+                here = read.files.has(target) or bool(kustomization_of(read.files, target))
+                read.elsewhere = read.elsewhere or not here
+    read.elsewhere = read.elsewhere or any(map(_ADDRESS.match, _texts(document)))
     for key in ("helmCharts", "generators", "transformers"):
         if key in document.items:
             finds.note(path, document.items[key].line, f"{key} is not read: build it, and look at the result")
+
+
+def _texts(value: Value) -> Iterator[str]:
+    """Every scalar in it."""
+    for item in value.items.values() if isinstance(value, Map) else value.items if isinstance(value, Seq) else ():
+        yield from _texts(item)
+    if isinstance(value, Leaf):
+        yield value.text
 
 
 def _follow(read: _Read, path: str, leaf: Leaf, finds: Finds, depth: int) -> None:
