@@ -17,7 +17,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from tests.clients.conftest import Served
-from tests.vouch.conftest import signing_statement, simple_payload
+from tests.vouch.conftest import DSSE, signing_statement, simple_payload
 from tests.vouch.notation_kit import COSE, JWS, NOTATION, envelope, make_signing, payload_of
 from tests.vouch.sigstore_kit import IDENTITY, ISSUER, Sigstore
 
@@ -195,11 +195,20 @@ def put_signed(served: Served, sigstore: Sigstore, image: Descriptor, form: str,
     )
 
 
-def verify(cosign: Peer, sigstore: Sigstore, form: str, image: str, identity: str = IDENTITY) -> bool:
+def verify(
+    cosign: Peer,
+    sigstore: Sigstore,
+    form: str,
+    image: str,
+    identity: str = IDENTITY,
+    *,
+    verb: str = "verify",
+    more: tuple[str, ...] = (),
+) -> bool:
     (cosign.home / "root.json").write_bytes(sigstore.trusted_root())
     form_flag = f"--new-bundle-format={'true' if form == 'bundle' else 'false'}"
     flags = ["--trusted-root", "root.json", "--certificate-oidc-issuer", ISSUER, "--offline", form_flag]
-    said = cosign("verify", *flags, "--certificate-identity", identity, image)
+    said = cosign(verb, *flags, *more, "--certificate-identity", identity, image)
     return said.returncode == 0
 
 
@@ -222,6 +231,36 @@ def test_cosign_and_we_agree_about_identities(served: Served, cosign: Peer, sigs
     ):
         with pytest.raises(WrongSignatureError):
             check(served, about, rule)
+
+
+@pytest.mark.parametrize("form", ["bundle", "classic"])
+def test_cosign_and_we_agree_about_an_identitys_attestations(
+    served: Served, cosign: Peer, sigstore: Sigstore, form: str
+) -> None:
+    image = publish(served)
+    put_signed(served, sigstore, image, form, image)
+    rule = replace(identity_rule(sigstore), attestations=(SLSA,))
+    statement = signing_statement(image, SLSA)
+    with pytest.raises(UnsignedError, match="attests no"):
+        check(served, image, rule)
+
+    if form == "bundle":
+        kind = {"dev.sigstore.bundle.content": "dsse-envelope", "dev.sigstore.bundle.predicateType": SLSA}
+        refer(served, image, sigstore.bundle(statement), BUNDLE, BUNDLE, **kind)
+    else:
+        sealed, annotations = sigstore.attested(statement)
+        annotations["predicateType"] = SLSA
+        layer = Descriptor(DSSE, len(sealed), Digest.of(sealed), annotations=annotations)
+        config = Descriptor(media_types.OCI_CONFIG, 2, Digest.of(b"{}"))
+        manifest = build_manifest(config, [layer])
+        blobs = ((config, b"{}"), (layer, sealed))
+        attach(served.store, REPOSITORY, Artifact(manifest, blobs, classic_tag(image.digest, "att")))
+
+    if form == "bundle" or cosign.name == "cosign":  # cosign 2 takes a trusted root for attestations in bundles only
+        flags = ("--type", "slsaprovenance1")
+        assert verify(cosign, sigstore, form, name(served, image), verb="verify-attestation", more=flags)
+        assert not verify(cosign, Sigstore(), form, name(served, image), verb="verify-attestation", more=flags)
+    assert check(served, image, rule).signers == (f"{IDENTITY} ({ISSUER})",)
 
 
 # --- certificates ----------------------------------------------------------------------------
