@@ -460,6 +460,15 @@ JOURNAL: Mapping[str, tuple[str, str, str]] = {
         "something that a person should know: about clocks, or a receipt that the medium would not take",
     ),
     "received": ("inside", "the bundle's name", "a bundle was received to the end; the receipt exists"),
+    "delivered": ("both", "repository:tag@digest", "a destination got an image that was not there"),
+    "admitted": ("outside", "upstream's name with digest", "the gateway fetched an image, and it passed"),
+    "denied": ("outside", "upstream's name with digest", "the gateway fetched an image, and it did not pass"),
+    "quarantined": ("both", "the blob's digest", "reading a blob again found it damaged; its bytes were moved away"),
+    "uploaded": ("both", "repository@digest", "a client sent a blob to the registry"),
+    "mounted": ("both", "repository@digest", "a client took a blob over from another repository"),
+    "pushed": ("both", "repository@digest", "a client pushed a manifest"),
+    "tagged": ("both", "repository:tag@digest", "a client set a tag; `before` is what it named"),
+    "deleted": ("both", "repository:tag, repository@digest", "a client deleted a tag, a manifest or a blob"),
     "promoted": ("both", "repository:tag", "a channel was moved to that tag"),
     "pinned": ("inside", "the commit", "digests were committed to Git"),
 }
@@ -480,7 +489,9 @@ def journal_verbs() -> Mapping[str, tuple[str, ...]]:
                     verb, _, detail = call.args
                     assert isinstance(verb, ast.Constant)
                     found[str(verb.value)] = tuple(_keys(detail, function, functions))
-    return found
+    # What clients of the registry do is told by one call for all of it, in serving.py.
+    clients = {"uploaded": (), "mounted": ("from",), "pushed": (), "tagged": ("before",), "deleted": ()}
+    return found | {verb: ("by", *more) for verb, more in clients.items()}
 
 
 def _keys(detail: ast.expr, function: ast.FunctionDef, functions: Mapping[str, ast.FunctionDef]) -> Iterator[str]:
@@ -525,6 +536,13 @@ FACTS: tuple[tuple[str, str, str, str], ...] = (
     ("`received`", "`receive`", "repository:tag@digest", "a release that came in a bundle"),
     ("`layer`", "`receive`", "layer's digest", "the content (diff_id) that the layer was proven to have"),
     ("`registry.uploaded`", "`registry`", "repository@digest", "a blob that was pushed to that repository"),
+    (
+        "`gateway.vetted`",
+        "`serve gateway`",
+        "repository and name",
+        "what was admitted, and when upstream was last asked",
+    ),
+    ("`store.scrub`", "`serve`", "`position`", "how far the reading of every blob again has come"),
     ("`composed`", "`demo`", "`release`", "which point release the demonstration's upstream was made from"),
 )
 """Facts that a room keeps for itself."""

@@ -466,7 +466,7 @@ def run(site: Site, *, schedule: bool = False) -> Iterator[Run]:
 
 def run_outside(site: Site) -> Run:
     """1 to 9. What fails for one image is told at the end, and holds up no other."""
-    if not site.config.outside.mirror:
+    if not (site.config.outside.mirror or site.config.outside.discover):
         raise ConfigError("nothing is selected to mirror", "add outside.mirror to sallyport.yaml")
     done = _Steps(site)
     mirrored = done("mirror", lambda: mirror(site), lambda value: steps.tell_mirrored(value.mirrored))

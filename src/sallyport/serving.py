@@ -1,4 +1,4 @@
-"""Takes a site -> gives its registry, running.
+"""Takes a site -> gives its registry, or its gateway, running.
 
 Who may write, decided here once:
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
     from starlette.routing import BaseRoute, Route
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from sallyport.access import RuledGuard
 
@@ -198,8 +199,11 @@ def serve_gateway(
 ) -> Iterator[str]:
     """The vetted pull-through of ``gateway`` in the configuration, while the block runs; gives its address.
 
+    Package repositories are served beside the images; who may pull ``packages/NAME`` may read them.
+
     Raises:
         UsageError: this is no outside, an address that is none, or a rule that names no registry.
+        ConfigError: the files of ``access`` or of a package repository cannot be used.
     """
     from sallyport.admission import SiteAdmit
     from sallyport.config import duration
@@ -209,16 +213,73 @@ def serve_gateway(
 
     section = site.config.gateway
     host, port = _address(listen or section.listen)
+    guard = open_guard(site, writable=False, local=_is_local(host), encrypted=certificate is not None)
     rules = [
         make_allow(rule.images, rule.tags, [Platform.parse(text) for text in rule.platforms], rule.prefer)
         for rule in section.allow
     ]
     terms = Terms(duration(section.fresh_for), duration(section.serve_stale_for), section.wait_s)
-    gateway = make_gateway(
-        site.store, rules, SiteAdmit(site), clock=site.clock, terms=terms, default=section.default_registry
-    )
-    try:
-        with start(gateway, host=host, port=port, certificate=certificate, key=private_key) as serving:
-            yield serving.url
-    finally:
-        gateway.close()
+    with ExitStack() as stack:
+        gateway = make_gateway(
+            site.store,
+            rules,
+            SiteAdmit(site),
+            clock=site.clock,
+            terms=terms,
+            default=section.default_registry,
+            guard=guard,
+            rest=_beside(site, guard, stack),
+        )
+        stack.callback(gateway.close)
+        yield stack.enter_context(start(gateway, host=host, port=port, certificate=certificate, key=private_key)).url
+
+
+def _beside(site: Site, guard: RuledGuard | None, stack: ExitStack) -> ASGIApp:
+    """What the gateway serves beside images: packages, and tokens for those who log in."""
+    from starlette.applications import Starlette
+    from starlette.routing import Mount
+
+    from sallyport.access import token_routes
+    from sallyport.depot import depot_routes
+    from sallyport.engine import Http
+    from sallyport.store import DirectoryStore
+
+    logins = token_routes(guard) if guard is not None and guard.logins else ()
+    sections = site.config.gateway.packages
+    if not sections:
+        return Starlette(routes=[*logins])
+    http = stack.enter_context(Http())
+    cache = DirectoryStore(site.path(site.config.cache) / "depot", durable=False)
+    address = site.config.access.url
+    routes = depot_routes(sections, http, cache, site.clock.now, folder=site.root, address=address)
+    packages = Starlette(routes=[*routes])
+    if guard is None:
+        return packages
+    return Starlette(routes=[*logins, Mount("/", _only_for(guard, packages))])
+
+
+def _only_for(guard: RuledGuard, packages: ASGIApp) -> ASGIApp:
+    """Package managers log in by Basic; who may pull ``packages/NAME`` may read it."""
+    from anyio import to_thread
+    from starlette.responses import PlainTextResponse
+
+    from sallyport.access import ANONYMOUS, Decision
+    from sallyport.errors import DeniedError
+
+    async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
+        authorization = dict(scope.get("headers", ())).get(b"authorization", b"").decode("latin-1")
+        client = scope.get("client")
+        try:
+            caller = guard.remembered(authorization)
+            if caller is None:
+                caller = await to_thread.run_sync(guard.caller, authorization, str(client[0]) if client else "")
+        except DeniedError:
+            caller = ANONYMOUS
+        name = "/".join(scope.get("path", "").strip("/").split("/")[:2])
+        if guard.may(caller, name, "pull") is Decision.ALLOWED:
+            await packages(scope, receive, send)
+            return
+        ask = {"WWW-Authenticate": 'Basic realm="sallyport", charset="UTF-8"', "Cache-Control": "no-store"}
+        await PlainTextResponse("log in as somebody who may read these packages\n", 401, ask)(scope, receive, send)
+
+    return guarded

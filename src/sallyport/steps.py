@@ -20,6 +20,8 @@ from sallyport.bundle import (
     parse_bundle_name,
 )
 from sallyport.catalog import Bill, catalogue
+from sallyport.config import DiscoverSection
+from sallyport.discover import Wanted
 from sallyport.engine import Inline
 from sallyport.errors import ConfigError, DamagedError, RefusedError, SallyportError, StorageError, UsageError
 from sallyport.gate import Passed, Refused, Undecided, Verdict, judge
@@ -74,7 +76,26 @@ def selectors(site: Site) -> tuple[Selector, ...]:
             newest=section.newest or 0,
         )
         for section in site.config.outside.mirror
+    ) + tuple(
+        make_selector(one.source, one.tags, digests=one.digests, platforms=section.parsed_platforms(), to=one.to)
+        for section in site.config.outside.discover
+        for one in found_in(site, section)
     )
+
+
+def found_in(site: Site, section: DiscoverSection) -> tuple[Wanted, ...]:
+    """What ``section`` finds now; what looked like an image and was none is said."""
+    from sallyport.discover import discover, wanted
+
+    found = discover(
+        section.source,
+        kind=section.kind,
+        values=tuple(site.path(text) for text in section.values),
+        only=section.only,
+        note=lambda noted: site.progress.say(f"note: {noted.where}: {noted.why}"),
+        root=site.root,
+    )
+    return wanted(found, to=section.to)
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,7 @@ class Gateway:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        if self._rest is not None and scope["path"].startswith("/packages/"):
+        if self._rest is not None and not scope["path"].startswith("/v2") and scope["path"] != "/metrics":
             await self._rest(scope, receive, send)
             return
         answer = await self._answer(scope)
@@ -94,7 +94,7 @@ class Gateway:
         if path in ("/v2", "/v2/"):
             return "/v2/"
         asked = parse_asked(path, scope.get("query_string", b"").decode("latin-1"), self._default)
-        if asked is not None and not self._lets_in(scope, asked):
+        if asked is not None and not await self._lets_in(scope, asked):
             return asked.path  # the registry asks the same guard, and knows how to say it
         rule = allow_for(self._rules, asked) if asked is not None else None
         if asked is None or rule is None:
@@ -113,15 +113,17 @@ class Gateway:
             log.exception("request_failed", extra={"path": path})
             return _refuse(HTTPStatus.INTERNAL_SERVER_ERROR, "UNKNOWN", "the gateway failed")
 
-    def _lets_in(self, scope: Scope, asked: Asked) -> bool:
+    async def _lets_in(self, scope: Scope, asked: Asked) -> bool:
         """Whether the caller may pull; nobody makes us fetch what they may not have."""
         if self._guard is None:
             return True
-        headers = dict(scope["headers"])
+        authorization = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
         client = scope.get("client")
         try:
-            authorization = headers.get(b"authorization", b"").decode("latin-1")
-            caller = self._guard.caller(authorization, str(client[0]) if client else "")
+            caller = self._guard.remembered(authorization)
+            if caller is None:
+                address = str(client[0]) if client else ""
+                caller = await to_thread.run_sync(self._guard.caller, authorization, address)
         except DeniedError:
             return False
         return self._guard.may(caller, asked.repository, "pull") is Decision.ALLOWED
@@ -231,7 +233,7 @@ def make_gateway(
 ) -> Gateway:
     """An ASGI application over ``store``; ``default`` is the registry of names that say none.
 
-    ``rest`` answers for ``/packages/``, without asking ``guard``.
+    ``rest`` answers for every other path than ``/v2/`` and ``/metrics``, without ``guard`` being asked.
     """
     return Gateway(store, rules, admit, clock=clock, terms=terms, default=default, guard=guard, rest=rest)
 
