@@ -231,6 +231,27 @@ def test_a_kustomization_is_read_where_kustomize_is_not_there(tmp_path: Path) ->
     assert names(discover(str(tmp_path))) == [f"docker.io/library/other@{DIGEST}", "registry.example/nginx:1.25"]
 
 
+def test_images_are_changed_as_kustomize_changes_them(tmp_path: Path) -> None:
+    files = {
+        "base/kustomization.yaml": "resources: [all.yaml]\nimages:\n  - {name: nginx, newTag: '1.25'}\n"
+        "  - {name: redis, newName: registry.example/redis, newTag: '7'}\n",
+        "base/all.yaml": f"[{{image: busybox}}, {{image: nginx}}, {{image: 'redis:6'}}, {{image: docker.io/library/nginx:1}}, "
+        f"{{image: 'registry.example:5000/t/app:1@{DIGEST}'}}]\n",
+        "comp/kustomization.yaml": f"kind: Component\nimages: [{{name: busybox, digest: '{DIGEST}'}}]\n",
+        "prod/kustomization.yaml": "resources: [../base]\ncomponents: [../comp]\nimages:\n"
+        "  - {name: nginx, newName: registry.example/nginx}\n  - {name: registry.example/redis, newTag: '7.2'}\n"
+        "  - {name: 'registry.example:5000/t/app', newTag: '2'}\n",
+    }
+    write(tmp_path, files)
+    assert sorted(names(discover(str(tmp_path / "prod"), kind="kustomize"))) == [
+        f"docker.io/library/busybox@{DIGEST}",
+        "docker.io/library/nginx:1",
+        "registry.example/nginx:1.25",
+        "registry.example/redis:7.2",
+        "registry.example:5000/t/app:2",
+    ]
+
+
 def test_kustomize_itself_is_asked_where_it_is_there(tmp_path: Path) -> None:
     write(tmp_path, KUSTOMIZE)
     program(

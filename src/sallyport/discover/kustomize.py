@@ -18,7 +18,6 @@ from sallyport.discover.kubernetes import scan_kubernetes
 from sallyport.discover.model import Finds, Found
 from sallyport.engine import run_program
 from sallyport.errors import SallyportError, UsageError
-from sallyport.oci import Digest, Reference
 
 NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 _REMOTE = re.compile(r"://|^git@|^[\w-]+(?:\.[\w-]+)+[/:].*//|[?]ref=|^github\.com/")
@@ -36,6 +35,17 @@ class _Image:
     new_name: str
     new_tag: str
     digest: str
+
+
+class _Texts(Finds):
+    """Images as they are written: that is what the names of ``images:`` are compared with."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.images: list[tuple[str, str, int, bool]] = []
+
+    def image(self, text: str, where: str, line: int, *, quiet: bool = False) -> None:
+        self.images.append((text.strip(), where, line, quiet))
 
 
 @dataclass(slots=True)
@@ -62,8 +72,12 @@ def scan_kustomize(files: Files, folder: str, finds: Finds, *, built_in: Path | 
         MalformedError, OversizeError: a file of it is broken.
     """
     read = _Read(files)
+    texts = _Texts()
+    _scan(read, folder, texts, _DEPTH)
     own = Finds()
-    _scan(read, folder, own, _DEPTH)
+    own.noted.update(texts.noted)
+    for text, where, line, quiet in texts.images:
+        own.image(text, where, line, quiet=quiet)
     finds.noted.update(own.noted)
     found = list(own.found)
     path = kustomization_of(files, folder)
@@ -99,31 +113,35 @@ def _build(folder: Path, finds: Finds, where: str) -> list[Found] | None:
     return None
 
 
-def _scan(read: _Read, folder: str, finds: Finds, depth: int) -> None:
+def _scan(read: _Read, folder: str, finds: _Texts, depth: int, *, component: bool = False) -> None:
+    """Add what the kustomization makes to ``finds``; a component changes what is there already, too."""
     path = kustomization_of(read.files, folder)
     if not path:
         raise UsageError(f"there is no kustomization in {folder or '.'}", f"name a folder with a {NAMES[0]}")
     if depth <= 0:
         raise UsageError(f"{path}: kustomizations go in a circle, or over {_DEPTH} deep", "take the circle out")
     read.used.add(path)
-    below = Finds()
+    below = finds if component else _Texts()
     images: list[_Image] = []
     for document in read_documents(text_of(read.files.read(path), path), path):
         if isinstance(document, Map):
             _scan_one(read, path, document, below, depth)
             images += _images(document)
-    for item in below.found:
-        finds.found[replace(item, reference=_changed(item.reference, images))] = None
-    finds.noted.update(below.noted)
+    changed = [(_changed(text, images), where, line, quiet) for text, where, line, quiet in below.images]
+    if component:
+        finds.images = changed
+    else:
+        finds.images += changed
+        finds.noted.update(below.noted)
 
 
-def _scan_one(read: _Read, path: str, document: Map, finds: Finds, depth: int) -> None:
-    for key in ("resources", "bases", "components", "crds", "patchesStrategicMerge"):
+def _scan_one(read: _Read, path: str, document: Map, finds: _Texts, depth: int) -> None:
+    for key in ("resources", "bases", "crds", "patchesStrategicMerge", "components"):
         for item in document.list(key):
             if isinstance(item, Leaf) and key == "patchesStrategicMerge" and "\n" in item.text:
                 scan_kubernetes(item.text, path, finds, line=item.line + 1)
             elif isinstance(item, Leaf):
-                _follow(read, path, item, finds, depth)
+                _follow(read, path, item, finds, depth, component=key == "components")
     for item in document.list("patches"):
         inline = item.leaf("patch") if isinstance(item, Map) else None
         if inline is not None:
@@ -150,7 +168,7 @@ def _texts(value: Value) -> Iterator[str]:
         yield value.text
 
 
-def _follow(read: _Read, path: str, leaf: Leaf, finds: Finds, depth: int) -> None:
+def _follow(read: _Read, path: str, leaf: Leaf, finds: _Texts, depth: int, *, component: bool = False) -> None:
     """What the kustomization ``path`` names: a file, or a folder with another one."""
     name, files = leaf.text, read.files
     target = normpath(join(dirname(path), name))
@@ -166,7 +184,7 @@ def _follow(read: _Read, path: str, leaf: Leaf, finds: Finds, depth: int) -> Non
         read.used.add(target)
         scan_kubernetes(text_of(files.read(target), target), target, finds)
     elif kustomization_of(files, target):
-        _scan(read, target, finds, depth - 1)
+        _scan(read, target, finds, depth - 1, component=component)
     else:
         raise UsageError(f"{here} is not there", "add it, or take the line out")
 
@@ -180,22 +198,22 @@ def _images(document: Map) -> list[_Image]:
 
 
 def _changed(text: str, images: list[_Image]) -> str:
-    """As the images transformer does: each entry whose name fits, one after the other."""
+    """As the images transformer does: each entry whose name is the image's, one after the other."""
     for image in images:
-        reference = Reference.parse(text)
-        try:
-            named = Reference.parse(image.name)
-            if (named.registry, named.repository) != (reference.registry, reference.repository):
-                continue
-            new = Reference.parse(image.new_name) if image.new_name else reference
-            tag, digest = reference.tag, reference.digest
-            if image.new_tag:
-                tag, digest = image.new_tag, None
-            if image.digest:
-                tag, digest = "", Digest.parse(image.digest)
-            text = str(Reference(new.registry, new.repository, tag, digest))
-        except SallyportError:
-            continue  # kustomize would make a name that nobody can pull
+        name, at, digest = text.partition("@")
+        tag = ""
+        if ":" in name.rpartition("/")[2]:
+            name, _, tag = name.rpartition(":")
+        if name != image.name:
+            continue
+        tag, digest = (f":{tag}" if tag else ""), at + digest
+        if image.new_tag and image.digest:
+            tag, digest = f":{image.new_tag}", f"@{image.digest}"
+        elif image.new_tag:
+            tag, digest = f":{image.new_tag}", ""
+        elif image.digest:
+            tag, digest = "", f"@{image.digest}"
+        text = f"{image.new_name or name}{tag}{digest}"
     return text
 
 
