@@ -21,6 +21,7 @@ from sallyport.oci import (
     build_index,
     build_manifest,
     load_images,
+    load_manifest,
     media_types,
     read_blob,
     write_layout,
@@ -70,6 +71,28 @@ def test_a_classic_signature_that_changes_is_fetched(upstream: Any, here: Store,
     tag = here.state.tag("team/app", name)
     assert tag is not None
     assert tag.descriptor.digest == both.digest
+
+
+def test_first_signatures_and_statements_about_children_are_noticed_in_turns(
+    upstream: Any, here: Store, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = upstream.build.index("app")
+    upstream.publish("team/app:1.0", index)
+    run("1.0")
+    name = f"sha256-{index.digest.hex}.sig"
+    upstream.publish(f"team/app:{name}", upstream.build.image("signature"))
+    child = load_manifest(upstream.store.blobs, index).manifests[0]  # type: ignore[union-attr]
+    about = upstream.build.about(child, BILL, "{}")
+    upstream.publish("team/app", about)
+    seen: list[tuple[bool, bool]] = []
+    for day in range(7):
+        monkeypatch.setattr("sallyport.mirror.copy._today", lambda day=day: day)
+        run("1.0")
+        seen.append(
+            (here.state.tag("team/app", name) is not None, here.state.held("team/app", about.digest) is not None)
+        )
+    assert seen[2][0], "within three days"
+    assert seen[6] == (True, True), "within seven days"
 
 
 def test_a_tag_that_upstream_never_moves_is_asked_for_once(upstream: Any, clients: Any, here: Store, site: Any) -> None:

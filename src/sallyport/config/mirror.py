@@ -25,7 +25,10 @@ class MirrorSection(Section, frozen=True, kw_only=True):
     ] = msgspec.field(name="from")
     tags: Annotated[
         tuple[str, ...],
-        Meta(description="tags (12-slim), globs (12.*), re:…, semver:>=1.2 <2; !… takes some away again"),
+        Meta(
+            description="tags (12-slim), globs (12.*), re:…, semver:>=1.2 <2 -slim, calendar:>=2026.01; "
+            "!… takes some away again"
+        ),
     ] = ()
     digests: Annotated[tuple[str, ...], Meta(description="images by digest: sha256:…")] = ()
     newest: Annotated[

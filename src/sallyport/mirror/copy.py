@@ -47,6 +47,8 @@ _FOUR = Threads(4)
 _FACT = "mirrored"
 _TRIES = 4  # in a row without a new byte
 _PAUSE_S = 0.5
+_SIGNATURE_DAYS = 3  # within which the first signature under a tag is noticed
+_CHILD_DAYS = 7  # within which a statement about one image of an index is noticed
 _LARGE = 8 * 1024 * 1024  # bytes of a blob
 
 
@@ -260,7 +262,7 @@ def _look(job: _Job, store: Store) -> _Look:
         raise NotFoundError(f"{job.reference} is not there", "check the name, or take it out of the selection")
     if str(head.digest) in job.selector.deny:
         raise RefusedError(f"{job.reference} is {head.digest}, which deny: names", "take the tag out of the selection")
-    if known is not None and known.upstream == head.digest and not _said_more(job, head, known):
+    if known is not None and known.upstream == head.digest and not _said_more(job, head, known, store):
         return _Look(job, head, known.descriptor, None, {})
     tree = grow(job.upstream, head, job.selector.platforms, store.blobs, job.reference)
     cosign: dict[str, Descriptor] = {}
@@ -282,8 +284,13 @@ def _here(store: Store, job: _Job) -> Known | None:
     return known
 
 
-def _said_more(job: _Job, head: Descriptor, known: Known) -> bool:
-    """Whether anything was attached, or cosign's tags were moved, since: a signature may come after its image."""
+def _said_more(job: _Job, head: Descriptor, known: Known, store: Store) -> bool:
+    """Whether anything was attached, or cosign's tags were moved, since: a signature may come after its image.
+
+    The image's referrers and the cosign tags that it has are looked at each time. What would cost a request for
+    nothing nearly always is looked at in turns, for each image on a day of its own: whether it has got its first
+    cosign signature, and the referrers of the images that its index names.
+    """
     if not job.selector.attachments:
         return False
     listed = {item.digest for item in job.upstream.referrers(head.digest) if is_manifest(item)}
@@ -293,7 +300,24 @@ def _said_more(job: _Job, head: Descriptor, known: Known) -> bool:
         now = job.upstream.head(name)
         if now is not None and now.digest != digest:
             return True
+    first = f"{head.digest.algorithm}-{head.digest.hex}.sig"
+    if first not in dict(known.cosign) and _turn(head.digest, _SIGNATURE_DAYS) and job.upstream.head(first):
+        return True
+    for child, _ in walk(store.blobs, known.descriptor):
+        if child.digest != known.descriptor.digest and _turn(child.digest, _CHILD_DAYS):
+            held = {one.descriptor.digest for one in store.state.referrers(job.selector.repository, child.digest)}
+            if {item.digest for item in job.upstream.referrers(child.digest) if is_manifest(item)} - held:
+                return True
     return False
+
+
+def _turn(digest: Digest, days: int) -> bool:
+    """Whether today is the image's day among so many."""
+    return int(digest.hex[:8], 16) % days == _today() % days
+
+
+def _today() -> int:
+    return int(time.time() // 86_400)
 
 
 def _known(store: Store, job: _Job) -> Known | None:
