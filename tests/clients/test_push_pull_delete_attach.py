@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -127,14 +129,21 @@ def test_cosign_signs_and_verifies_in_our_registry(
         quiet(*verify, *local, name)
 
 
+@pytest.fixture
+def short_folder() -> Iterator[str]:
+    with tempfile.TemporaryDirectory(prefix="sp-") as folder:
+        yield folder
+
+
 @pytest.mark.parametrize("tool", ["buildah", "podman"])
 def test_engines_without_a_daemon_build_push_and_pull(
-    tool: str, served: Served, here: Store, http: Http, run: Shell, made: Makes
+    tool: str, short_folder: str, served: Served, here: Store, http: Http, run: Shell, made: Makes
 ) -> None:
     """An image that buildah or podman pulled, put a label on, and pushed."""
     image = made.image(here.blobs, "linux/amd64")
     push_image(RegistryClient(http, served.registry), "team/app", ["1.0"], here.blobs, image)
-    rest = ("--root", str(run.folder / "graph"), "--runroot", str(run.folder / "run"), "--storage-driver", "vfs")
+    runroot = short_folder  # podman takes no more than 50 characters
+    rest = ("--root", str(run.folder / "graph"), "--runroot", runroot, "--storage-driver", "vfs")
     policy = run.folder / "policy.json"
     policy.write_text('{"default": [{"type": "insecureAcceptAnything"}]}')
     open_to_all = ("--signature-policy", str(policy))
