@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from threading import Lock
 
-from sallyport import steps
+from sallyport import steps, upstreams
 from sallyport.errors import NotFoundError, SallyportError, StorageError
 from sallyport.gate import Passed, Undecided, Verdict
 from sallyport.gateway import Admitted, Rejected, Wanted, our_repository
@@ -88,7 +88,7 @@ class SiteAdmit:
                 site.store,
                 executor=site.executor,
                 progress=site.progress,
-                check=steps.trust_check(site),
+                check=upstreams.trust_check(site),
             )
         if not found:
             raise NotFoundError(f"{reference} is not there", "check its name")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from sallyport import founding, steps
+from sallyport import founding, steps, upstreams
 from sallyport.audit import Report, write_report
 from sallyport.bundle import (
     Anchor,
@@ -51,9 +51,10 @@ from sallyport.promote import Promotion
 from sallyport.receive import Received
 from sallyport.sign import FileSigner, Purpose
 from sallyport.site import PASSPHRASE, Site
-from sallyport.steps import Failure, Scanned
+from sallyport.steps import Scanned
 from sallyport.store import Problem, verify_store
 from sallyport.transport import open_transport
+from sallyport.upstreams import Failure
 
 T = TypeVar("T")
 
@@ -128,7 +129,7 @@ def plan(site: Site) -> tuple[tuple[Planned, ...], tuple[tuple[str, PatchPlan], 
 
     site.must_be("outside", "plan")
     with site.clients() as client_for:
-        planned = plan_mirror(client_for, steps.selectors(site), site.store)
+        planned = plan_mirror(client_for, upstreams.selectors(site), site.store)
     ledger = Ledger(site.store.state)
     patches: list[tuple[str, PatchPlan]] = []
     if ledger.upstreams():
@@ -149,13 +150,19 @@ def mirror(site: Site) -> Mirroring:
     """1. Upstream -> store. A source that fails holds up no other."""
     site.must_be("outside", "mirror")
     ledger = Ledger(site.store.state)
-    results, failures = steps.mirror_all(site)
+    results, failures = upstreams.mirror_all(site)
     for result in results:
         reference = f"{result.reference.registry}/{result.reference.repository}:{result.reference.tag}"
         upstream = Upstream(result.repository, result.tag, f"{reference}@{result.descriptor.digest}", result.descriptor)
         ledger.put_upstream(upstream)
         if result.changed:
-            site.store.state.append("mirrored", upstream.reference, {"as": upstream.name, "bytes": str(result.bytes)})
+            word = result.vouched
+            detail = {
+                "as": upstream.name,
+                "bytes": str(result.bytes),
+                "vouched": "" if word is None else f"{word.rule}: {', '.join(word.signers)}"[:2000],
+            }
+            site.store.state.append("mirrored", upstream.reference, detail)
     # What nobody vouches for any more, or may not come any more, goes no further, however it came here before.
     for failure in failures:
         if failure.exit_code in (RefusedError.exit_code, UntrustedError.exit_code) and ledger.forget_upstream(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sallyport import steps
+from sallyport import upstreams
 from sallyport.cli.main import run_app
 from sallyport.errors import ConfigError
 from sallyport.oci import Descriptor
@@ -62,7 +62,7 @@ def test_what_upstream_signed_comes_and_the_rest_is_named(
     with scene.site("outside") as site:
         assert site.store.state.tag("library/web", "12") is not None
         assert site.store.state.tag("library/api", "12") is None
-        (mirrored,), (failed,) = steps.mirror_all(site)
+        (mirrored,), (failed,) = upstreams.mirror_all(site)
         assert mirrored.vouched is not None
         assert mirrored.vouched.signers == (f"key {scene.signer.public.id[:16]}",)
         assert failed.error == "UnsignedError"
@@ -73,13 +73,13 @@ def test_a_rule_that_changed_counts_for_what_is_here_already(scene_with_rule: An
     sign(scene, "web", index_of(scene, "web"))
     sign(scene, "api", index_of(scene, "api"))
     with scene.site("outside") as site:
-        assert len(steps.mirror_all(site)[0]) == 2
+        assert len(upstreams.mirror_all(site)[0]) == 2
 
     FileSigner.generate(scene.root / "outside" / "trust" / "other.key")
     scene.edit("outside", "trust/upstream.pub", "trust/other.pub")
 
     with scene.site("outside") as site:
-        mirrored, failures = steps.mirror_all(site)
+        mirrored, failures = upstreams.mirror_all(site)
     assert mirrored == ()
     assert {failure.error for failure in failures} == {"WrongSignatureError"}
     assert all("by none of the trusted keys" in failure.message for failure in failures)
@@ -107,4 +107,4 @@ def test_a_rule_that_cannot_be_met_is_an_error_of_the_configuration(
     scene_with_rule.edit("outside", before, after)
 
     with scene_with_rule.site("outside") as site, pytest.raises(ConfigError, match=reason):
-        steps.mirror_all(site)
+        upstreams.mirror_all(site)
