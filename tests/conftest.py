@@ -27,6 +27,28 @@ def _load(name: str, path: Path) -> ModuleType:
     return module
 
 
+class Lying:
+    """A registry that sends other bytes than it was given, by digest. Ours would not."""
+
+    def __init__(self, app: Any, lies: dict[str, bytes]) -> None:
+        self.app, self.lies = app, lies
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        lie = self.lies.get(scope.get("path", "").rpartition("/")[2])
+        if lie is None or scope["method"] != "GET":
+            await self.app(scope, receive, send)
+            return
+        headers = [(b"content-length", str(len(lie)).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": lie})
+
+
+@pytest.fixture(scope="session")
+def lying() -> type[Lying]:
+    """Wraps a registry's application."""
+    return Lying
+
+
 @pytest.fixture
 def archive_builder(tmp_path: Path) -> Iterator[Any]:
     """An ``ArchiveBuilder`` of tests/archives/builder.py, whose first lines say how to use it."""

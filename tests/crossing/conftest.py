@@ -52,23 +52,6 @@ def changelog(source: str, *entries: tuple[str, str]) -> str:
     )
 
 
-@dataclass(frozen=True)
-class Lying:
-    """A registry that may send other bytes than it was given. Ours would not."""
-
-    app: Any
-    lies: dict[str, bytes]
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        lie = self.lies.get(scope.get("path", "").rpartition("/")[2])
-        if lie is None or scope["method"] != "GET":
-            await self.app(scope, receive, send)
-            return
-        headers = [(b"content-length", str(len(lie)).encode())]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": lie})
-
-
 @dataclass
 class Scene:
     """Everything, under one folder."""
@@ -226,10 +209,10 @@ class Scene:
 
 
 @pytest.fixture
-def scene(tmp_path: Path, archive_builder: Any) -> Iterator[Scene]:
+def scene(tmp_path: Path, archive_builder: Any, lying: Any) -> Iterator[Scene]:
     """A scene with an empty upstream."""
     with ExitStack() as stack:
         lies: dict[str, bytes] = {}
         upstream = stack.enter_context(open_store(tmp_path / "upstream"))
-        serving = stack.enter_context(serve(Lying(make_app(upstream, writable=False), lies)))
+        serving = stack.enter_context(serve(lying(make_app(upstream, writable=False), lies)))
         yield Scene(tmp_path, archive_builder, upstream, serving.registry, lies=lies)

@@ -66,27 +66,11 @@ def run(upstream: Any, clients: Any, here: Any) -> Callable[..., Any]:
     return go
 
 
-class Lying:
-    """A registry that sends other bytes than it was given. Ours would not."""
-
-    def __init__(self, app: Any, lies: dict[str, bytes]) -> None:
-        self.app, self.lies = app, lies
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        lie = self.lies.get(scope.get("path", "").rpartition("/")[2])
-        if lie is None or scope["method"] != "GET":
-            await self.app(scope, receive, send)
-            return
-        headers = [(b"content-length", str(len(lie)).encode())]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": lie})
-
-
 @pytest.fixture
-def lies(site: Any) -> dict[str, bytes]:
+def lies(site: Any, lying: Any) -> dict[str, bytes]:
     """By digest, what the upstream sends instead."""
     told: dict[str, bytes] = {}
-    site.counted.app = Lying(site.counted.app, told)
+    site.counted.app = lying(site.counted.app, told)
     return told
 
 

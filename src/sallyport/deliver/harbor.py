@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 from sallyport.deliver.api import Api, part
 from sallyport.deliver.interface import Destination
 from sallyport.deliver.model import Made, Settings
-from sallyport.deliver.rename import names_there
+from sallyport.deliver.rename import owned_names
 from sallyport.engine import Http
-from sallyport.errors import ConfigError, DeniedError
+from sallyport.errors import DeniedError
 from sallyport.oci import JSON
 from sallyport.registry import Login
 
@@ -37,14 +37,7 @@ class Harbor:
         return self.settings.registry
 
     def names(self, repositories: Sequence[str]) -> Mapping[str, str]:
-        names = names_there(repositories, self.settings.renames, self.settings.prefix)
-        for ours, theirs in names.items():
-            if "/" not in theirs:
-                raise ConfigError(
-                    f"{ours} would be {theirs} there, and in Harbor every repository belongs to a project",
-                    f"name one with prefix: in the destination {self.settings.name}",
-                )
-        return names
+        return owned_names(repositories, self.settings, product="Harbor", owner="a project")
 
     def prepare(self, repositories: Sequence[str], *, dry_run: bool) -> tuple[Made, ...]:
         if not self.settings.create:

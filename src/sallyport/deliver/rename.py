@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
-from sallyport.deliver.model import Rename
+from sallyport.deliver.model import Rename, Settings
 from sallyport.errors import ConfigError
 from sallyport.oci import is_repository
 
@@ -62,4 +62,20 @@ def names_there(repositories: Iterable[str], renames: Sequence[Rename], prefix: 
                 "give one of them a rename rule of its own, or keep {repository} in the rule",
             )
         names[repository] = name
+    return names
+
+
+def owned_names(repositories: Iterable[str], settings: Settings, *, product: str, owner: str) -> Mapping[str, str]:
+    """The names of all, where every repository of ``product`` belongs to an ``owner``, such as a project.
+
+    Raises:
+        ConfigError: as :func:`names_there`, or a name has no owner.
+    """
+    names = names_there(repositories, settings.renames, settings.prefix)
+    for ours, theirs in names.items():
+        if "/" not in theirs:
+            raise ConfigError(
+                f"{ours} would be {theirs} there, and in {product} every repository belongs to {owner}",
+                f"name one with prefix: in the destination {settings.name}",
+            )
     return names
