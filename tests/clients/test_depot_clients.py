@@ -146,7 +146,7 @@ def wheel(name: str, version: str) -> bytes:
     raw = io.BytesIO()
     with zipfile.ZipFile(raw, "w") as packed:
         for path, content in members.items():
-            packed.writestr(path, content)
+            packed.writestr(zipfile.ZipInfo(path), content)  # of 1980: made again, it is the same
     return raw.getvalue()
 
 
