@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
@@ -242,6 +242,7 @@ words = st.text("abc:#-'\" {}[],&*|>%@`\n", max_size=12)
 
 
 @settings(max_examples=100, deadline=None)
+@example([("image", "&:"), ("image", "&:")])  # an anchor that is set again
 @given(st.lists(st.tuples(st.sampled_from(["image", "name", "# image", "-  image", "x"]), words), max_size=6))
 def test_any_text_is_rewritten_right_or_refused(lines: list[tuple[str, str]]) -> None:
     text = "image: debian:12\n" + "".join(f"{key}: {value}\n" for key, value in lines)

@@ -129,8 +129,10 @@ def _mappings(text: str, what: str) -> list[MappingNode]:
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
     from ruamel.yaml.nodes import MappingNode, SequenceNode
 
+    yaml = YAML(pure=True)
+    yaml.composer.warn_double_anchors = False  # YAML allows it: an alias means the anchor before it
     try:
-        waiting: list[Node] = [node for node in YAML(pure=True).compose_all(text) if node is not None]
+        waiting: list[Node] = [node for node in yaml.compose_all(text) if node is not None]
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         problem = (error.problem or "it is no YAML").splitlines()[0]
